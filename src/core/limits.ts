@@ -1,0 +1,68 @@
+/**
+ * Every bound on what comes from outside, with its reason. docs/security.md lists them for operators.
+ *
+ * Where two bounds depend on each other, the dependent one is computed here.
+ */
+
+const kib = 1024
+const mib = 1024 * kib
+
+export const limits = {
+  /** Ciphertext of one commit: a second on a 2 Mbit/s link, so that the urgent lane never waits longer for one frame. */
+  commitCiphertextBytes: 256 * kib,
+  /** One frame: a largest commit, its header, a signature, a descriptor and the message around them. */
+  frameBytes: 272 * kib,
+  /** Plaintext of one commit after inflating: stops a decompression bomb (zeros deflate 1,029 times). */
+  commitPlaintextBytes: 4 * mib,
+  /** One update of a record, over as many continued commits as it takes. */
+  updateBytes: 8 * mib,
+  /** Commits in one run that ends with a signature: a peer can't make us hold more before we can verify it. */
+  runCommits: 256,
+  /** The first frame of a stranger: a certificate chain of a few admins and a clock digest. */
+  helloBytes: 8 * kib,
+  helloMs: 10_000,
+  /** Feeds in one vector clock: DESIGN of the largest mesh (1,000 devices), with room for restores. */
+  clockFeeds: 16_384,
+  /** Entries of one commit's context: other feeds that advanced since the last commit of this feed. */
+  contextEntries: 16_384,
+  /** Records in one commit. */
+  commitRecords: 65_536,
+  recordIdBytes: 256,
+  fieldNameBytes: 256,
+  /** JSON text of one field's value. */
+  valueBytes: 4 * mib,
+  fieldsPerRecord: 4_096,
+  actorBytes: 128,
+  meshNameBytes: 128,
+  deviceNameBytes: 64,
+  collectionNameBytes: 64,
+  /** Certificates from a device's up to the root. */
+  certificateChain: 16,
+  /** Facts in one control commit. */
+  controlFacts: 4_096,
+  /** Places looked at when two histories of a feed are compared: seq - 1, -2, -4, … covers 2^53. */
+  locatorEntries: 56,
+  /** Branches of one feed that are kept; more need an admin's eye (a device restored again and again). */
+  branchesPerFeed: 64,
+  /** Announcements and clock bodies carried for others. */
+  announcements: 4_096,
+  announcementBytes: 2 * kib,
+  /** Sessions at a time; an active neighbour costs about 0.5 MB in libp2p. */
+  sessions: 32,
+  /** Active neighbours that are kept up to date at once on a large network. */
+  activeNeighbours: 8,
+  /** Bytes that a peer may send before they are durable here: bounded by the receiver, adapted to the link. */
+  windowMinBytes: 32 * kib,
+  windowMaxBytes: 4 * mib,
+  /** A link slower than 9.6 kbit/s for this long is given up. */
+  progressMs: 30_000,
+  progressBytes: 8 * kib,
+  /** How far the hybrid clock follows clocks that are ahead of the device's own. */
+  clockDriftMs: 24 * 60 * 60 * 1000,
+  /** A line of an NDJSON file, a resource in a Bundle: what one update may hold, with its JSON around it. */
+  importLineBytes: 8 * mib,
+  importBundleBytes: 256 * mib,
+  jsonDepth: 128,
+  invitationTtlMinMs: 1_000,
+  invitationTtlMaxMs: 7 * 24 * 60 * 60 * 1000,
+} as const
