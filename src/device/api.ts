@@ -1,0 +1,202 @@
+/**
+ * What a running device offers: to the command line, to the local socket, and to any TypeScript program.
+ *
+ * Ids are lower-case hex, times RFC 3339 in UTC with milliseconds, unknown is `null`. What a promise of a write reports is
+ * durable. Every error is a {@link HavenError}.
+ */
+import type * as Y from 'yjs'
+
+import type { ErrorCode } from '../core/errors.ts'
+
+export type RoleName = 'admin' | 'clinician' | 'viewer' | 'courier' | 'server'
+/** IDLE: not connected; SYNCING: connected, one of us lacks something; COMPLETE: both clocks cover each other; ERROR: the last session failed. */
+export type SyncState = 'IDLE' | 'SYNCING' | 'COMPLETE' | 'ERROR'
+
+export interface DeviceRef {
+  id: string
+  name: string | null
+}
+export interface DeviceInfo extends DeviceRef {
+  role: RoleName
+}
+export interface MeshInfo {
+  id: string
+  name: string | null
+}
+export interface MembershipResult {
+  mesh: MeshInfo
+  device: DeviceInfo
+}
+
+export interface FoundOptions {
+  meshName: string
+  deviceName?: string | undefined
+}
+export interface UpOptions {
+  /** Multiaddrs; default `/ip4/0.0.0.0/tcp/0`. */
+  listen?: string[] | undefined
+  /** Typed addresses that are dialled again and again. */
+  peers?: string[] | undefined
+  mdns?: boolean | undefined
+}
+export interface InviteOptions {
+  role?: Exclude<RoleName, 'server'> | undefined
+  ttlMs?: number | undefined
+}
+export interface Invitation {
+  code: string
+  role: RoleName
+  expires: string
+}
+export interface JoinOptions {
+  deviceName?: string | undefined
+  signal?: AbortSignal | undefined
+}
+export interface RecoverOptions {
+  words: string
+  deviceName?: string | undefined
+  peers?: string[] | undefined
+  signal?: AbortSignal | undefined
+}
+
+/** One file or stream to import. */
+export interface ImportSource {
+  /** Shown in rejections: a path, or `-`. */
+  name: string
+  /** `ndjson`: a resource a line; `json`: a Bundle or a single resource. */
+  format: 'ndjson' | 'json'
+  chunks: AsyncIterable<Uint8Array>
+}
+export interface Rejection {
+  source: string
+  line: number
+  code: ErrorCode
+  message: string
+}
+export interface ImportResult {
+  records: number
+  unchanged: number
+  commits: number
+  rejected: Rejection[]
+}
+export interface ImportProgress {
+  records: number
+  bytes: number
+}
+
+export interface WriteResult {
+  id: string
+  commit: { feed: string; seq: number }
+}
+/** A JSON value as its text: number lexemes are kept. */
+export type JsonText = string
+export interface ConflictValue {
+  /** `undefined`: this device removed the field. */
+  value: JsonText | undefined
+  device: DeviceRef
+  time: string
+}
+export interface RecordView {
+  id: string
+  collection: string
+  /** The value that comes first by the total order. */
+  fields: Map<string, JsonText>
+  /** All live values of each field that has several, greatest first. */
+  conflicts: Map<string, ConflictValue[]>
+  deleted: boolean
+  /** A deletion that did not see an edit was overruled by it. */
+  resurrected: boolean
+}
+
+export interface PeerStatus {
+  device: DeviceInfo
+  connected: boolean
+  state: SyncState
+  /** Commits that we lack of theirs, by the last clock heard; null: no clock heard yet. */
+  behind: number | null
+  /** Commits that they lack of ours. */
+  ahead: number | null
+  lastSeen: string | null
+}
+/** Something that a person should know about, by a stable code. */
+export interface Notice {
+  code: string
+  message: string
+}
+export interface DeviceStatus {
+  device: DeviceInfo | null
+  mesh: MeshInfo | null
+  peers: PeerStatus[]
+  collections: Record<string, { records: number; contentHash: string }>
+  clock: { feeds: number; commits: number; digest: string }
+  /** e.g. `MARK_NOT_WRITABLE`, `STORE_DAMAGED`, `FEED_FORKED`, `COMMITS_HIDDEN`, `WAITING_FOR_KEY`. */
+  notices: Notice[]
+  /** True while `up` runs. */
+  running: boolean
+  addresses: string[]
+}
+
+export type DeviceEvent =
+  | { event: 'ready'; time: string; addresses: string[] }
+  | { event: 'peer'; time: string; device: DeviceInfo; state: SyncState; connected: boolean }
+  | {
+      event: 'sync'
+      time: string
+      device: DeviceInfo
+      state: SyncState
+      /** Commits and bytes received from and sent to this peer since the session began. */
+      commits: { in: number; out: number }
+      bytes: { in: number; out: number }
+      behind: number | null
+      ahead: number | null
+    }
+  | { event: 'change'; time: string; collection: string; ids: string[] }
+  | { event: 'joined'; time: string; device: DeviceInfo }
+  | { event: 'refused'; time: string; code: ErrorCode; address: string }
+  | { event: 'notice'; time: string; code: string; message: string }
+
+/** The operations that also go through the local socket while `haven up` runs (all but `found`, `join`, `recover`, `up`). */
+export interface DeviceOperations {
+  invite(options?: InviteOptions): Promise<Invitation>
+  import(sources: Iterable<ImportSource> | AsyncIterable<ImportSource>, options?: { onProgress?: (progress: ImportProgress) => void }): Promise<ImportResult>
+  /** NDJSON lines without the line feed, sorted by id. */
+  export(collection?: string): AsyncIterable<string>
+  list(collection: string): Promise<{ id: string }[]>
+  /** @throws HavenError `NOT_FOUND` */
+  get(collection: string, id: string): Promise<RecordView>
+  /** A value of `undefined` removes the field. */
+  set(collection: string, id: string, fields: Iterable<[string, JsonText | undefined]>, options?: { urgent?: boolean }): Promise<WriteResult>
+  delete(collection: string, id: string, options?: { urgent?: boolean }): Promise<WriteResult>
+  status(): Promise<DeviceStatus>
+}
+
+export interface Device extends DeviceOperations, AsyncDisposable {
+  readonly dataDir: string | undefined
+  /** Null until this store has a mesh. */
+  readonly info: DeviceInfo | null
+  readonly mesh: MeshInfo | null
+  /** Founds a mesh; the recovery words are shown once and kept nowhere. */
+  found(options: FoundOptions): Promise<MembershipResult & { recovery: string }>
+  join(code: string, options?: JoinOptions): Promise<MembershipResult>
+  recover(options: RecoverOptions): Promise<MembershipResult>
+  /** Starts listening, discovering and syncing; resolves when ready. `close` ends it. */
+  up(options?: UpOptions): Promise<{ addresses: string[] }>
+  /** Waits until an invitation has been used (resolves with the new member) or has expired (null). */
+  invitationUsed(code: string, signal?: AbortSignal): Promise<DeviceInfo | null>
+  /** A live Yjs document of this record; edits sync. The same document for the same record while it is open. */
+  doc(collection: string, id: string): Promise<Y.Doc>
+  subscribe(listener: (event: DeviceEvent) => void): () => void
+  close(): Promise<void>
+}
+
+export interface DeviceOptions {
+  /** Created when missing. */
+  dataDir: string
+  /** Where the rollback mark is kept; default `$XDG_STATE_HOME/haven`. */
+  stateDir?: string | undefined
+  /** Waits so long for another process that has the store open. */
+  lockWaitMs?: number | undefined
+  /** Seals the keys at rest. */
+  passphrase?: string | undefined
+  log?: ((event: { level: 'debug' | 'info' | 'warn' | 'error'; code: string; message: string; [key: string]: unknown }) => void) | undefined
+}
