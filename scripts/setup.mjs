@@ -42,8 +42,8 @@ function install() {
     .split(delimiter)
     .filter((directory) => !directory.startsWith(join(root, 'node_modules')))
     .join(delimiter)
-  // No package needs its install script. Engine warnings are about the old Node that runs npm.
-  const { status } = spawnSync('npm', ['ci', '--ignore-scripts', '--loglevel=error'], {
+  // No package needs its install script.
+  const { status } = spawnSync('npm', ['ci', '--ignore-scripts'], {
     cwd: root,
     env: { ...process.env, PATH: path },
     shell: process.platform === 'win32',
