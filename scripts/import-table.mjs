@@ -48,7 +48,7 @@ function markedPart() {
   return { text, from, to }
 }
 
-if (process.argv[1] === import.meta.filename) {
+if (import.meta.main) {
   const { text, from, to } = markedPart()
   const table = await renderedImportTable()
   writeFileSync(page, `${text.slice(0, from)}\n\n${table}\n\n${text.slice(to)}`)
