@@ -158,14 +158,22 @@ export type DeviceEvent =
 /** The operations that also go through the local socket while `haven up` runs (all but `found`, `join`, `recover`, `up`). */
 export interface DeviceOperations {
   invite(options?: InviteOptions): Promise<Invitation>
-  import(sources: Iterable<ImportSource> | AsyncIterable<ImportSource>, options?: { onProgress?: (progress: ImportProgress) => void }): Promise<ImportResult>
+  import(
+    sources: Iterable<ImportSource> | AsyncIterable<ImportSource>,
+    options?: { onProgress?: (progress: ImportProgress) => void },
+  ): Promise<ImportResult>
   /** NDJSON lines without the line feed, sorted by id. */
   export(collection?: string): AsyncIterable<string>
   list(collection: string): Promise<{ id: string }[]>
   /** @throws HavenError `NOT_FOUND` */
   get(collection: string, id: string): Promise<RecordView>
   /** A value of `undefined` removes the field. */
-  set(collection: string, id: string, fields: Iterable<[string, JsonText | undefined]>, options?: { urgent?: boolean }): Promise<WriteResult>
+  set(
+    collection: string,
+    id: string,
+    fields: Iterable<[string, JsonText | undefined]>,
+    options?: { urgent?: boolean },
+  ): Promise<WriteResult>
   delete(collection: string, id: string, options?: { urgent?: boolean }): Promise<WriteResult>
   status(): Promise<DeviceStatus>
 }
@@ -198,5 +206,12 @@ export interface DeviceOptions {
   lockWaitMs?: number | undefined
   /** Seals the keys at rest. */
   passphrase?: string | undefined
-  log?: ((event: { level: 'debug' | 'info' | 'warn' | 'error'; code: string; message: string; [key: string]: unknown }) => void) | undefined
+  log?:
+    | ((event: {
+        level: 'debug' | 'info' | 'warn' | 'error'
+        code: string
+        message: string
+        [key: string]: unknown
+      }) => void)
+    | undefined
 }

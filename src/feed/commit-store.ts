@@ -37,7 +37,12 @@ export type StoreChange =
   /** A named secret or value that derives from plaintext: epoch keys, collection sums. Sealed. */
   | { readonly kind: 'secret'; readonly name: string; readonly value: Uint8Array | undefined }
   /** Derived state of a record. Sealed; its name on disk is an HMAC of collection and id. */
-  | { readonly kind: 'record'; readonly collection: string; readonly id: string; readonly value: Uint8Array | undefined }
+  | {
+      readonly kind: 'record'
+      readonly collection: string
+      readonly id: string
+      readonly value: Uint8Array | undefined
+    }
   /** Derived: the context of a commit. Sealed. */
   | {
       readonly kind: 'context'
