@@ -1,0 +1,86 @@
+/** The content hash of a collection: docs/data-model.md. */
+import { compareBytes, equalBytes } from '../core/bytes.ts'
+import { ByteWriter } from '../core/codec.ts'
+import { domainHash } from '../crypto/hash.ts'
+
+const hashBytes = 32
+
+interface HashedWrite {
+  readonly field: string
+  readonly op: string
+  readonly value: string | undefined
+}
+
+/**
+ * What one record adds to the content hash of its collection: 32 bytes, zero for a record that holds nothing.
+ *
+ * @param content.live - all live writes, in any order
+ * @param content.free - the canonical update of its free types, undefined for none
+ */
+export function recordHash(
+  id: string,
+  { live, free }: { readonly live: readonly HashedWrite[]; readonly free?: Uint8Array | undefined },
+): Uint8Array {
+  const sum = new ContentSum()
+  const name = new ByteWriter(64).text(id).finish()
+  if (live.length > 0) sum.add(domainHash('havenmesh/record/v1', name, listOf(live)))
+  if (free !== undefined) sum.add(domainHash('havenmesh/free/v1', name, free))
+  return sum.toBytes()
+}
+
+function listOf(live: readonly HashedWrite[]): Uint8Array {
+  const writes = live
+    .map(({ field, op, value }) => {
+      const out = new ByteWriter(64).text(field).text(op)
+      return value === undefined ? out.u8(0).finish() : out.u8(1).text(value).finish()
+    })
+    .toSorted(compareBytes)
+    .filter((write, i, all) => i === 0 || !equalBytes(write, all[i - 1]!))
+  const out = new ByteWriter(1024).varint(writes.length)
+  for (const write of writes) out.bytes(write)
+  return out.finish()
+}
+
+/** The sum of record hashes modulo 2^256: the order of additions does not matter, and each can be taken back. */
+export class ContentSum {
+  /** Big-endian, as everything that is sent. */
+  readonly #words = new Uint32Array(hashBytes / 4)
+
+  static fromBytes(bytes: Uint8Array): ContentSum {
+    const sum = new ContentSum()
+    sum.add(bytes)
+    return sum
+  }
+
+  add(hash: Uint8Array): void {
+    const view = viewOf(hash)
+    let carry = 0
+    for (let i = this.#words.length - 1; i >= 0; i--) {
+      const total = this.#words[i]! + view.getUint32(i * 4) + carry
+      this.#words[i] = total
+      carry = total > 0xffff_ffff ? 1 : 0
+    }
+  }
+
+  subtract(hash: Uint8Array): void {
+    const view = viewOf(hash)
+    let borrow = 0
+    for (let i = this.#words.length - 1; i >= 0; i--) {
+      const total = this.#words[i]! - view.getUint32(i * 4) - borrow
+      this.#words[i] = total
+      borrow = total < 0 ? 1 : 0
+    }
+  }
+
+  toBytes(): Uint8Array {
+    const bytes = new Uint8Array(hashBytes)
+    const view = viewOf(bytes)
+    for (const [i, word] of this.#words.entries()) view.setUint32(i * 4, word)
+    return bytes
+  }
+}
+
+function viewOf(hash: Uint8Array): DataView {
+  if (hash.length !== hashBytes) throw new TypeError('a hash of a record has 32 bytes')
+  return new DataView(hash.buffer, hash.byteOffset, hashBytes)
+}
