@@ -1,0 +1,286 @@
+/**
+ * FHIR resources as records, and back: docs/data-model.md, "FHIR". What this version does not understand goes through
+ * unchanged; what can't be a record is rejected one resource at a time.
+ */
+import { utf8ToBytes } from '../core/bytes.ts'
+import { HavenError, isHavenError, type ErrorCode } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+import { domainHash16 } from '../crypto/hash.ts'
+import { elementsOf, membersOf, replaceStrings } from './json-text.ts'
+import { uuidOf } from './record-payload.ts'
+import type { Write } from './writes.ts'
+
+export interface Resource {
+  readonly type: string
+  /** `Type/id` */
+  readonly recordId: string
+  readonly collection: string
+  /** Top-level elements in their order, without `resourceType` and `id`: name and JSON text. */
+  readonly fields: readonly (readonly [name: string, json: string])[]
+}
+
+export interface Rejection {
+  /** Where in a Bundle, e.g. `entry[3]`; empty for what is no Bundle. */
+  readonly path: string
+  readonly code: ErrorCode
+  /** Says what is wrong, and nothing of the content. */
+  readonly message: string
+}
+
+/** FHIR's rules for ids. */
+const idPattern = /^[A-Za-z0-9\-.]{1,64}$/
+const typePattern = /^[A-Z][A-Za-z]{0,63}$/
+/** A Bundle in a Bundle in … */
+const bundleDepth = 8
+
+/**
+ * The resources in a text: one, or those in a Bundle.
+ *
+ * @throws HavenError `JSON_INVALID` when the text as a whole can't be read
+ */
+export function resourcesOf(jsonText: string): {
+  readonly resources: Resource[]
+  readonly rejections: Rejection[]
+} {
+  const reading = new Reading()
+  const members = new Map(membersOf(jsonText))
+  reading.take(members, { path: '', depth: 0 })
+  return reading
+}
+
+/** `patients`, `documents` or `records`. */
+export function collectionOf(type: string): string {
+  if (type === 'Patient') return 'patients'
+  return type === 'DocumentReference' || type === 'Binary' ? 'documents' : 'records'
+}
+
+/**
+ * One resource, which has an id.
+ *
+ * @throws HavenError `JSON_INVALID`, `NOT_FHIR`, `INVALID_ID`, `TOO_LARGE`
+ */
+export function fieldsOf(jsonText: string): Resource {
+  const members = new Map(membersOf(jsonText))
+  return resourceOf(members, () => {
+    throw new HavenError('INVALID_ID', 'The resource has no id.')
+  })
+}
+
+/** The JSON text of a resource. */
+export function resourceText(
+  recordId: string,
+  fields: Iterable<readonly [string, string]>,
+): string {
+  const slash = recordId.indexOf('/')
+  const parts = [
+    `"resourceType":${JSON.stringify(recordId.slice(0, slash))}`,
+    `"id":${JSON.stringify(recordId.slice(slash + 1))}`,
+  ]
+  for (const [name, json] of fields) parts.push(`${JSON.stringify(name)}:${json}`)
+  return `{${parts.join(',')}}`
+}
+
+/** What has to be written so that a record shows these fields: what changed, and removals of what is no longer there. */
+export function writesToReach(
+  shown: ReadonlyMap<string, string>,
+  fields: Resource['fields'],
+): Write[] {
+  const writes: Write[] = fields
+    .filter(([field, value]) => shown.get(field) !== value)
+    .map(([field, value]) => ({ field, op: 'put', value }))
+  const wanted = new Set(fields.map(([field]) => field))
+  for (const field of shown.keys()) {
+    if (!wanted.has(field)) writes.push({ field, op: 'put', value: undefined })
+  }
+  return writes
+}
+
+type Members = ReadonlyMap<string, string>
+
+class Reading {
+  readonly resources: Resource[] = []
+  readonly rejections: Rejection[] = []
+
+  take(members: Members, { path, depth }: { path: string; depth: number }): Resource | undefined {
+    try {
+      if (members.get('resourceType') === '"Bundle"') {
+        return this.#takeBundle(members, { path, depth })
+      }
+      const resource = resourceOf(members, () => idOfContent(members))
+      this.resources.push(resource)
+      return resource
+    } catch (error) {
+      this.#reject(path, error)
+      return undefined
+    }
+  }
+
+  #reject(path: string, error: unknown): void {
+    if (!isHavenError(error)) throw error
+    this.rejections.push({ path, code: error.code, message: error.message })
+  }
+
+  #takeBundle(
+    bundle: Members,
+    { path, depth }: { path: string; depth: number },
+  ): Resource | undefined {
+    if (depth >= bundleDepth) throw new HavenError('NOT_FHIR', 'Bundles are nested too deeply.')
+    const entries = this.#entriesOf(bundle, path)
+    const idByUrn = new Map<string, string>()
+    for (const { urn, recordId } of entries) {
+      if (urn !== undefined && recordId !== undefined) idByUrn.set(urn, recordId)
+    }
+    const kept = entries.map((entry) => this.#takeEntry(entry, { idByUrn, depth }))
+    if (!isMoreThanEnvelope(bundle)) return undefined
+    const withoutResources = new Map(bundle)
+    if (bundle.has('entry')) withoutResources.set('entry', `[${kept.join(',')}]`)
+    const resource = resourceOf(withoutResources, () => idOfContent(bundle))
+    this.resources.push(resource)
+    return resource
+  }
+
+  #entriesOf(bundle: Members, path: string): Entry[] {
+    const texts = bundle.has('entry') ? elementsOf(bundle.get('entry')!) : []
+    return texts.map((text, i) => {
+      const at = `${path === '' ? '' : `${path}.`}entry[${i}]`
+      try {
+        return entryOf(text, at)
+      } catch (error) {
+        this.#reject(at, error)
+        return { path: at, text, members: undefined, urn: undefined, recordId: undefined }
+      }
+    })
+  }
+
+  /** The entry as a Bundle's record keeps it: of the resource only type and id, if it is a record of its own. */
+  #takeEntry(
+    entry: Entry,
+    { idByUrn, depth }: { idByUrn: ReadonlyMap<string, string>; depth: number },
+  ): string {
+    const text = entry.members?.get('resource')
+    if (text === undefined) return entry.text
+    const rewritten = text.includes('"urn:')
+      ? replaceStrings(text, 'reference', (reference) => idByUrn.get(reference))
+      : text
+    const members = new Map(membersOf(rewritten))
+    if (!members.has('id') && entry.recordId !== undefined) {
+      members.set('id', JSON.stringify(idOf(entry.recordId)))
+    }
+    const resource = this.take(members, { path: entry.path, depth: depth + 1 })
+    if (resource === undefined) return entry.text
+    return objectText(
+      [...entry.members!].map(([name, json]) =>
+        name === 'resource' ? [name, resourceText(resource.recordId, [])] : [name, json],
+      ),
+    )
+  }
+}
+
+interface Entry {
+  readonly path: string
+  readonly text: string
+  readonly members: Members | undefined
+  /** Its `fullUrl`, where that is a name and no address. */
+  readonly urn: string | undefined
+  readonly recordId: string | undefined
+}
+
+function entryOf(text: string, path: string): Entry {
+  if (!text.startsWith('{')) throw new HavenError('NOT_FHIR', 'An entry of a Bundle is an object.')
+  const members = new Map(membersOf(text))
+  const resource = members.get('resource')
+  if (resource === undefined) return { path, text, members, urn: undefined, recordId: undefined }
+  if (!resource.startsWith('{')) throw new HavenError('NOT_FHIR', 'A resource is an object.')
+  const fullUrl = textOf(members.get('fullUrl'))
+  const resourceMembers = new Map(membersOf(resource))
+  const type = textOf(resourceMembers.get('resourceType'))
+  const id = resourceMembers.has('id')
+    ? textOf(resourceMembers.get('id'))
+    : (idOfUrl(fullUrl, type) ?? idOfContent(resourceMembers))
+  return {
+    path,
+    text,
+    members,
+    urn: fullUrl?.startsWith('urn:') ? fullUrl : undefined,
+    recordId: type !== undefined && id !== undefined ? `${type}/${id}` : undefined,
+  }
+}
+
+/** @throws HavenError `NOT_FHIR`, `INVALID_ID`, `TOO_LARGE` */
+function resourceOf(members: Members, missingId: () => string): Resource {
+  const type = textOf(members.get('resourceType'))
+  if (type === undefined || !typePattern.test(type)) {
+    throw new HavenError('NOT_FHIR', 'There is no resourceType that FHIR would allow.')
+  }
+  const id = members.has('id') ? textOf(members.get('id')) : missingId()
+  if (id === undefined || !idPattern.test(id)) {
+    throw new HavenError(
+      'INVALID_ID',
+      'The id is not one by FHIR: up to 64 letters, digits, "-" and ".".',
+    )
+  }
+  const fields = [...members].filter(([name]) => name !== 'resourceType' && name !== 'id')
+  if (fields.length > limits.fieldsPerRecord) {
+    throw new HavenError('TOO_LARGE', `A resource may have ${limits.fieldsPerRecord} elements.`)
+  }
+  let bytes = 0
+  for (const [name, json] of fields) {
+    if (name === '' || Buffer.byteLength(name, 'utf8') > limits.fieldNameBytes) {
+      throw new HavenError('NOT_FHIR', 'An element has a name that FHIR would not allow.')
+    }
+    const size = Buffer.byteLength(json, 'utf8')
+    bytes += size
+    if (size > limits.valueBytes || bytes > resourceBytes) {
+      throw new HavenError('TOO_LARGE', 'An element may take 4 MiB, a resource 7 MiB.')
+    }
+  }
+  return { type, recordId: `${type}/${id}`, collection: collectionOf(type), fields }
+}
+
+/** Leaves room in an update for names and places. */
+const resourceBytes = limits.updateBytes - 1024 * 1024
+
+/** Types that are a way to carry resources, and nothing that would be missed. */
+const envelopes = new Set([
+  'batch',
+  'batch-response',
+  'history',
+  'searchset',
+  'transaction',
+  'transaction-response',
+])
+
+function isMoreThanEnvelope(bundle: Members): boolean {
+  const type = textOf(bundle.get('type'))
+  if (type !== undefined && envelopes.has(type)) return false
+  return [...bundle.keys()].some((name) => !['resourceType', 'type', 'entry'].includes(name))
+}
+
+function textOf(json: string | undefined): string | undefined {
+  return json?.startsWith('"') ? (JSON.parse(json) as string) : undefined
+}
+
+function idOf(recordId: string): string {
+  return recordId.slice(recordId.indexOf('/') + 1)
+}
+
+/** The id in a `fullUrl`: `urn:uuid:…`, `urn:oid:…`, or an address that ends in `Type/id`. */
+function idOfUrl(fullUrl: string | undefined, type: string | undefined): string | undefined {
+  if (fullUrl === undefined || type === undefined) return undefined
+  const urn = /^urn:(?:uuid|oid):(.*)$/.exec(fullUrl)?.[1]
+  const segments = fullUrl.split('/')
+  const id = urn ?? (segments.at(-2) === type ? segments.at(-1) : undefined)
+  return id !== undefined && idPattern.test(id) ? id : undefined
+}
+
+/** A UUID of version 8 (RFC 9562): the same content has the same id on each import. */
+function idOfContent(members: Members): string {
+  const bytes = domainHash16('havenmesh/resource-id/v1', utf8ToBytes(objectText(members)))
+  bytes[6] = (bytes[6]! & 0x0f) | 0x80
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  return uuidOf(bytes)
+}
+
+function objectText(members: Iterable<readonly [string, string]>): string {
+  return `{${[...members].map(([name, json]) => `${JSON.stringify(name)}:${json}`).join(',')}}`
+}
