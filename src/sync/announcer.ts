@@ -1,0 +1,99 @@
+/**
+ * When this device says what it holds: when it has become quiet, at the end of a contact, and otherwise at most every 30 s. A mesh
+ * of N devices would otherwise send N² messages for each write.
+ */
+import { announcementNumber, createAnnouncement } from './announcement.ts'
+import type { Announcement } from './announcement.ts'
+import type { ClockBook } from './clock-book.ts'
+import type { Authority } from './engine-port.ts'
+import type { Replica } from './replica.ts'
+
+const quietMs = 1_000
+const atMostEveryMs = 30_000
+
+export class Announcer {
+  readonly #authority: Authority
+  readonly #replica: Replica
+  readonly #book: ClockBook
+  #changedMs: number | undefined
+  #firstChangedMs: number | undefined
+  #announcedMs = -Infinity
+  #contactEnded = false
+  #lastNumber = 0
+  #lastSaid = ''
+
+  constructor(authority: Authority, replica: Replica, book: ClockBook) {
+    this.#authority = authority
+    this.#replica = replica
+    this.#book = book
+  }
+
+  changed(nowMs: number): void {
+    this.#changedMs = nowMs
+    this.#firstChangedMs ??= nowMs
+  }
+
+  contactEnded(nowMs: number): void {
+    if (this.#changedMs !== undefined) {
+      this.#contactEnded = true
+      this.#changedMs = nowMs
+    }
+  }
+
+  /** Our own last announcement came back from the store. */
+  restored(device: string): void {
+    if (device !== this.#authority.device) return
+    const announcement = this.#book.entries.get(device)?.announcement
+    if (announcement === undefined) return
+    this.#lastNumber = announcement.number
+    this.#lastSaid = sayingOf(announcement)
+  }
+
+  wakeAtMs(): number {
+    if (this.#changedMs === undefined || this.#firstChangedMs === undefined) return Infinity
+    return Math.min(
+      this.#changedMs + quietMs,
+      Math.max(this.#announcedMs, this.#firstChangedMs) + atMostEveryMs,
+    )
+  }
+
+  due(nowMs: number): Announcement | undefined {
+    if (this.#changedMs === undefined) return undefined
+    if (!this.#contactEnded && nowMs < this.wakeAtMs()) return undefined
+    this.#changedMs = undefined
+    this.#firstChangedMs = undefined
+    this.#contactEnded = false
+    const { digest, commits } = this.#replica
+    const parts = {
+      incarnation: this.#authority.incarnation,
+      epochs: this.#authority.readableEpochs(),
+      clockDigest: digest,
+      commits,
+    }
+    // An empty clock, or the same as before, is no news.
+    if (commits === 0 || sayingOf(parts) === this.#lastSaid) return undefined
+    this.#lastNumber = announcementNumber(this.#lastNumber, this.#authority.generation, nowMs)
+    const announcement = createAnnouncement(
+      {
+        ...parts,
+        mesh: this.#authority.mesh,
+        number: this.#lastNumber,
+        timeMs: Math.max(0, Math.floor(nowMs)),
+      },
+      this.#authority.keys.signing,
+    )
+    this.#announcedMs = nowMs
+    this.#lastSaid = sayingOf(parts)
+    this.#book.rememberOwn(digest, this.#replica.clock)
+    this.#book.announced(announcement)
+    return announcement
+  }
+}
+
+function sayingOf(parts: {
+  incarnation: string
+  epochs: readonly string[]
+  clockDigest: string
+}): string {
+  return `${parts.incarnation}/${parts.epochs.join(',')}/${parts.clockDigest}`
+}

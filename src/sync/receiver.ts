@@ -1,0 +1,312 @@
+/**
+ * Taking in what peers send: each run's place is found, its chain and signature are checked, and it goes to the disk; what cannot be
+ * placed is asked for again with more places, and what nobody vouches for waits for the facts.
+ */
+import { bytesToHex } from '../core/bytes.ts'
+import { HavenError } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+import { startPlace } from '../feed/chain.ts'
+import type { FeedChain, Link as ChainLink, Place } from '../feed/chain.ts'
+import type { StoredCommit } from '../feed/commit-store.ts'
+import { decodeHeader } from '../feed/commit.ts'
+import type { FeedDescriptor } from '../feed/descriptor.ts'
+import { verifyRun } from '../feed/run.ts'
+import type { ReceivedRun } from '../feed/run.ts'
+import { equalBytes } from '../core/bytes.ts'
+import type { Authority, LoadRequest, LoadResult, Notification, Output } from './engine-port.ts'
+import type { Replica } from './replica.ts'
+import type { ShortPlace } from './section.ts'
+
+export interface ReceiverPorts {
+  readonly replica: Replica
+  readonly authority: Authority
+  persist(
+    persist: Pick<Extract<Output, { type: 'persist' }>, 'descriptors' | 'commits' | 'chains'>,
+  ): number
+  load(request: LoadRequest, done: (result: LoadResult | undefined, nowMs: number) => void): void
+  wantAgain(link: string, feed: string, places: readonly ShortPlace[]): void
+  fail(link: string, error: unknown, nowMs: number): void
+  durable(link: string, bytes: number): void
+  notify(notification: Notification): void
+}
+
+interface Waiting {
+  readonly link: string
+  readonly run: ReceivedRun
+}
+
+export class Receiver {
+  readonly #ports: ReceiverPorts
+  readonly #persists = new Map<
+    number,
+    {
+      link: string
+      bytes: number
+      chain: FeedChain | undefined
+      commits: readonly StoredCommit[]
+      forked: boolean
+    }
+  >()
+  /** Descriptors that came in, and whose feeds have no commit here yet. */
+  readonly #newDescriptors = new Map<string, FeedDescriptor>()
+  /** Runs behind one of the same feed whose place is being looked up. */
+  readonly #queues = new Map<string, Waiting[]>()
+  /** Feeds of authors that nobody vouches for yet. */
+  readonly #parked = new Set<string>()
+  readonly #askedMore = new Set<string>()
+
+  constructor(ports: ReceiverPorts) {
+    this.#ports = ports
+  }
+
+  descriptor(descriptor: FeedDescriptor): void {
+    if (!equalBytes(descriptor.mesh, this.#ports.authority.mesh)) {
+      throw new HavenError('WRONG_MESH', 'A device sent a feed of another mesh.')
+    }
+    if (
+      this.#ports.replica.descriptor(descriptor.feed) === undefined &&
+      this.#newDescriptors.size < limits.clockFeeds
+    ) {
+      this.#newDescriptors.set(descriptor.feed, descriptor)
+    }
+  }
+
+  run(link: string, run: ReceivedRun, nowMs: number): void {
+    const queue = this.#queues.get(run.feed)
+    if (queue !== undefined) {
+      queue.push({ link, run })
+      return
+    }
+    this.#take(link, run, nowMs)
+  }
+
+  /**
+   * What a persist had staged is durable.
+   *
+   * @returns the feeds that advanced
+   */
+  persisted(token: number): string[] {
+    const persist = this.#persists.get(token)
+    this.#persists.delete(token)
+    if (persist === undefined) return []
+    this.#ports.durable(persist.link, persist.bytes)
+    if (persist.chain === undefined) return []
+    this.#ports.replica.durable(persist.chain)
+    this.#ports.notify({ kind: 'stored', commits: persist.commits })
+    if (persist.forked) this.#ports.notify({ kind: 'forked', feed: persist.chain.feed })
+    return [persist.chain.feed]
+  }
+
+  failed(): void {
+    this.#persists.clear()
+    this.#queues.clear()
+  }
+
+  reopened(): void {
+    this.#askedMore.clear()
+  }
+
+  /** Members changed: what was parked may be taken when it is sent again. */
+  retryParked(nowMs: number): void {
+    void nowMs
+    this.#parked.clear()
+  }
+
+  /** The peer does not know the places that we named: name more of them, back to the start. */
+  sayMorePlaces(link: string, feed: string): void {
+    const key = `${link}/${feed}`
+    if (this.#askedMore.has(key)) return
+    this.#askedMore.add(key)
+    const seqs = locatorSeqs(this.#ports.replica.staged(feed).seq)
+    this.#ports.load(
+      { kind: 'links', feed, ranges: seqs.map((seq) => ({ from: seq, to: seq })) },
+      (result) => {
+        const links = result?.kind === 'links' ? result.links : []
+        const places = links
+          .map((each) => ({ seq: each.seq, id: each.id.slice(0, 16) }))
+          .sort((a, b) => b.seq - a.seq)
+          .slice(0, limits.locatorEntries)
+        this.#ports.wantAgain(link, feed, places)
+      },
+    )
+  }
+
+  #take(link: string, run: ReceivedRun, nowMs: number): void {
+    const { replica, authority } = this.#ports
+    const descriptor = replica.descriptor(run.feed) ?? this.#newDescriptors.get(run.feed)
+    if (descriptor === undefined) {
+      this.#ports.wantAgain(link, run.feed, [])
+      return
+    }
+    if (!authority.isVouchedFor(bytesToHex(descriptor.device))) {
+      this.#parked.add(run.feed)
+      return
+    }
+    const chain = replica.staged(run.feed)
+    const tip =
+      run.baseSeq === 0 && chain.segments.length === 0
+        ? startPlace
+        : chain.tipAt(run.baseSeq, run.baseId)
+    if (tip !== undefined) {
+      this.#append(link, run, descriptor, tip, nowMs)
+      return
+    }
+    if (run.baseSeq > chain.seq) {
+      // What is between has not come (yet): it is wanted from where we are.
+      this.#ports.wantAgain(
+        link,
+        run.feed,
+        chain.tips().map((each) => ({ seq: each.seq, id: each.id.slice(0, 16) })),
+      )
+      this.#ports.durable(link, run.bytes)
+      return
+    }
+    this.#lookUp(link, run, descriptor)
+  }
+
+  /** The usual case: the run goes on where the chain ends. */
+  #append(
+    link: string,
+    run: ReceivedRun,
+    descriptor: FeedDescriptor,
+    tip: Place,
+    nowMs: number,
+  ): void {
+    let chain = this.#ports.replica.staged(run.feed)
+    let commits: StoredCommit[]
+    try {
+      commits = verifyRun(run, tip, descriptor)
+    } catch (error) {
+      this.#ports.fail(link, error, nowMs)
+      return
+    }
+    const leaf = chain.leaves().find((index) => chain.segments[index]!.head === tip.id) ?? -1
+    let at = leaf
+    for (const commit of commits) {
+      chain = chain.with(linkOf(commit), at)
+      at = chain.leaves().find((index) => chain.segments[index]!.head === bytesToHex(commit.id))!
+    }
+    this.#stage(link, run, descriptor, chain, commits, false)
+  }
+
+  /** A run that begins inside what is held: what is new in it is a fork. */
+  #lookUp(link: string, run: ReceivedRun, descriptor: FeedDescriptor): void {
+    const chain = this.#ports.replica.staged(run.feed)
+    const queue: Waiting[] = []
+    this.#queues.set(run.feed, queue)
+    const from = chain.forked ? 1 : Math.max(1, run.baseSeq)
+    const to = run.baseSeq + run.commits.length + 1
+    this.#ports.load({ kind: 'links', feed: run.feed, ranges: [{ from, to }] }, (result, nowMs) => {
+      this.#queues.delete(run.feed)
+      try {
+        this.#placeAmong(link, run, descriptor, result?.kind === 'links' ? result.links : [])
+      } catch (error) {
+        this.#ports.fail(link, error, nowMs)
+      }
+      for (const waiting of queue) this.run(waiting.link, waiting.run, nowMs)
+    })
+  }
+
+  #placeAmong(
+    link: string,
+    run: ReceivedRun,
+    descriptor: FeedDescriptor,
+    links: readonly ChainLink[],
+  ): void {
+    let chain = this.#ports.replica.staged(run.feed)
+    const base =
+      run.baseSeq === 0
+        ? startPlace
+        : links.find((each) => each.seq === run.baseSeq && each.id.startsWith(run.baseId))
+    if (base === undefined) {
+      // It follows a history that we do not hold: together we find where the two part.
+      this.#ports.durable(link, run.bytes)
+      this.sayMorePlaces(link, run.feed)
+      return
+    }
+    const commits = verifyRun(run, { seq: base.seq, id: base.id }, descriptor)
+    const held = new Set(links.map((each) => each.id))
+    const fresh = commits.filter((commit) => !held.has(bytesToHex(commit.id)))
+    if (fresh.length === 0) {
+      this.#ports.durable(link, run.bytes)
+      return
+    }
+    if (chain.leaves().length >= limits.branchesPerFeed) {
+      throw new HavenError(
+        'LIMIT_EXCEEDED',
+        'A feed has forked more often than can be kept: revoke the device and enrol it anew.',
+      )
+    }
+    const wasForks = chain.segments.length
+    let known: ChainLink[] = [...links]
+    for (const commit of fresh) {
+      const grown = linkOf(commit)
+      const at = grown.seq === 1 ? -1 : segmentHolding(chain, grown.seq - 1, grown.prev, known)
+      if (at === undefined)
+        throw new HavenError('BAD_CHAIN', 'A run of commits has no place in its feed.')
+      const next = known.find(
+        (each) => each.seq === grown.seq && each.prev === grown.prev && each.id !== grown.id,
+      )
+      chain = chain.with(grown, at, next?.id)
+      known = [...known, grown]
+    }
+    this.#stage(link, run, descriptor, chain, fresh, chain.segments.length > wasForks)
+  }
+
+  #stage(
+    link: string,
+    run: ReceivedRun,
+    descriptor: FeedDescriptor,
+    chain: FeedChain,
+    commits: readonly StoredCommit[],
+    forked: boolean,
+  ): void {
+    const { replica } = this.#ports
+    const isNew = this.#newDescriptors.delete(run.feed)
+    if (isNew && !replica.addDescriptor(descriptor)) {
+      throw new HavenError('LIMIT_EXCEEDED', 'There are more feeds than this device can keep.')
+    }
+    replica.stage(chain)
+    const token = this.#ports.persist({
+      descriptors: isNew ? [{ feed: descriptor.feed, bytes: descriptor.bytes }] : [],
+      commits,
+      chains: [chain],
+    })
+    this.#persists.set(token, { link, bytes: run.bytes, chain, commits, forked })
+  }
+}
+
+function linkOf(commit: StoredCommit): ChainLink {
+  return {
+    seq: commit.seq,
+    id: bytesToHex(commit.id),
+    prev: bytesToHex(decodeHeader(commit.header).prev),
+  }
+}
+
+/** seq, seq - 1, -2, -4, … down to 1. */
+function locatorSeqs(seq: number): number[] {
+  const seqs: number[] = []
+  for (let step = 0, at = seq; at >= 1; step = step === 0 ? 1 : step * 2, at = seq - step)
+    seqs.push(at)
+  if (seq > 0 && seqs.at(-1) !== 1) seqs.push(1)
+  return seqs
+}
+
+/** The segment in which a held commit lies. */
+export function segmentHolding(
+  chain: FeedChain,
+  seq: number,
+  id: string,
+  links: readonly ChainLink[],
+): number | undefined {
+  const candidates = chain.segmentsAt(seq)
+  if (candidates.length === 1) return candidates[0]
+  const byId = new Map(links.map((each) => [each.id, each]))
+  for (let at = byId.get(id); at !== undefined; at = byId.get(at.prev)) {
+    const current = at
+    const found = candidates.find((index) => chain.segments[index]!.first === current.id)
+    if (found !== undefined) return found
+  }
+  return undefined
+}

@@ -1,0 +1,113 @@
+/** One conversation with one device over one link: its state, and what is known of the other side. All of it is a cache. */
+import type { Place } from '../feed/chain.ts'
+import type { ClockEntry } from '../feed/vector-clock.ts'
+import type { Announcement } from './announcement.ts'
+import type { ClockWanted, Section } from './section.ts'
+import { SendWindow } from './send-window.ts'
+import { nextState } from './session-states.ts'
+import type { SessionEvent, SessionState } from './session-states.ts'
+
+/** A part of a feed that is to be sent to the peer. */
+export interface Cursor {
+  readonly feed: string
+  /** Index of the segment in the feed's chain; -1 while it is not known (a chain without a fork). */
+  readonly segment: number
+  readonly priority: number
+  after: number
+  base: string | undefined
+  readonly first: string | undefined
+}
+
+export interface Traffic {
+  in: number
+  out: number
+}
+
+export class Session {
+  readonly link: string
+  readonly side: 'dialler' | 'listener'
+  readonly binding: Uint8Array
+  readonly openedMs: number
+  state: SessionState = 'new'
+  /** Hex; known once the peer has proved who it is. */
+  device: string | undefined
+
+  ownNonce: Uint8Array = new Uint8Array(16)
+  peerNonce: Uint8Array | undefined
+  /** The key that seals the hellos. */
+  helloKey: Uint8Array | undefined
+  showedChain = false
+  invitationCode: string | undefined
+  deadlineMs: number | undefined
+
+  /** What the peer holds durably, by its own words; undefined until it has said so. */
+  theirs: Map<string, readonly ClockEntry[]> | undefined
+  theirDigest: string | undefined
+  /** Changes of their clock that came before the clock itself. */
+  haveBeforeClock: ClockEntry[] = []
+  /** The digest that our hello named. */
+  saidDigest = ''
+  /** Commits we lack of theirs, and they of ours, by feed; feeds with none are absent. */
+  readonly behindByFeed = new Map<string, number>()
+  readonly aheadByFeed = new Map<string, number>()
+  behind = 0
+  ahead = 0
+  /** Places of theirs that are being looked up, or have been found, in our chains. */
+  readonly lookedUp = new Map<string, 'pending' | 'held' | 'missing'>()
+
+  /** The peer asked us to send whatever it lacks without waiting for wants. */
+  peerPulls = false
+  /** We asked the peer to. */
+  pulls = false
+  readonly cursors = new Map<string, Cursor>()
+  /** How far we have sent each feed in this session. */
+  readonly sentTo = new Map<string, Place>()
+  readonly descriptorsSent = new Set<string>()
+  readonly window = new SendWindow()
+  writable = true
+  loading = false
+
+  /** Bytes of runs received in this session that are durable here. */
+  durableBytes = 0
+  ackDue = false
+  /** Feeds whose entries in our clock the peer has not been told. */
+  readonly unsaid = new Set<string>()
+  /** Sections for the next message. */
+  outbox: Exclude<Section, { tag: 'run' }>[] = []
+  readonly announcementsOut = new Map<string, Announcement>()
+  readonly clocksAsked = new Set<string>()
+  readonly keysAsked = new Set<string>()
+  /** Clocks that the peer asked us for and we did not have yet. */
+  readonly clocksOwed: ClockWanted[] = []
+
+  nextMessageId = 1
+  readonly commits: Traffic = { in: 0, out: 0 }
+  readonly bytes: Traffic = { in: 0, out: 0 }
+  failure: string | undefined
+
+  constructor(link: string, side: 'dialler' | 'listener', binding: Uint8Array, nowMs: number) {
+    this.link = link
+    this.side = side
+    this.binding = binding
+    this.openedMs = nowMs
+  }
+
+  /** @returns false when the event is out of order in this state; nothing has changed then */
+  moved(event: SessionEvent): boolean {
+    const next = nextState(this.state, event)
+    if (next === undefined) return false
+    this.state = next
+    return true
+  }
+
+  /** Both clocks cover each other, as far as both have said. */
+  get complete(): boolean {
+    return (
+      this.state === 'open' &&
+      this.theirs !== undefined &&
+      this.behind === 0 &&
+      this.ahead === 0 &&
+      ![...this.lookedUp.values()].includes('pending')
+    )
+  }
+}
