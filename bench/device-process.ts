@@ -1,0 +1,166 @@
+/** A device in a process of its own, as `haven up` would run it, but on 127.0.0.1 only and driven over the IPC channel. */
+import { createReadStream } from 'node:fs'
+import type { Device, DeviceOptions } from '../src/device/api.ts'
+import { isHavenError } from '../src/core/errors.ts'
+import { answer, monotonicMs } from './child.ts'
+
+/** A field's value as JSON text. */
+export interface FieldValue {
+  collection: string
+  id: string
+  field: string
+  json: string
+}
+
+let current: Device | undefined
+const recentLog: string[] = []
+
+const commands = {
+  async open(directory: string): Promise<void> {
+    const url = new URL('../src/device/create-device.ts', import.meta.url)
+    const { createDevice } = (await import(url.href)) as {
+      createDevice: (options: DeviceOptions) => Promise<Device>
+    }
+    current = await createDevice({
+      dataDir: `${directory}/data`,
+      stateDir: `${directory}/state`,
+      log: ({ level, code, message }) => {
+        if (level === 'debug') return
+        recentLog.push(`${level} ${code} ${message}`)
+        if (recentLog.length > 20) recentLog.shift()
+      },
+    })
+  },
+
+  async found(): Promise<void> {
+    await device().found({ meshName: 'Benchmark', deviceName: 'author' })
+  },
+
+  async invite(): Promise<string> {
+    return (await device().invite({ role: 'clinician' })).code
+  },
+
+  async join(code: string): Promise<void> {
+    await device().join(code, { deviceName: 'neighbour' })
+  },
+
+  /** Resolves with the address that it listens on. */
+  async up(peers: string[]): Promise<string> {
+    const { addresses } = await device().up({
+      listen: ['/ip4/127.0.0.1/tcp/0'],
+      peers,
+      mdns: false,
+    })
+    if (addresses[0] === undefined) throw new Error('The device listens nowhere.')
+    return addresses[0]
+  },
+
+  /** Milliseconds until all lines of the file are durable. */
+  async importFile({ path, records }: { path: string; records: number }): Promise<number> {
+    const startMs = monotonicMs()
+    const result = await device().import([
+      { name: path, format: 'ndjson', chunks: createReadStream(path) },
+    ])
+    const ms = monotonicMs() - startMs
+    if (result.records !== records || result.rejected.length > 0) {
+      throw new Error(`Not all was imported: ${JSON.stringify(result)}`)
+    }
+    return ms
+  },
+
+  /** One call of `set` for each value, each awaited; resolves with the time at which the first began. */
+  async set(values: FieldValue[]): Promise<number> {
+    const startMs = monotonicMs()
+    for (const { collection, id, field, json } of values) {
+      await device().set(collection, id, [[field, json]])
+    }
+    return startMs
+  },
+
+  async count(collection: string): Promise<number> {
+    return (await device().list(collection)).length
+  },
+
+  /** Resolves with the time at which `get` answered with the last of these values. */
+  async untilHeld(values: FieldValue[]): Promise<number> {
+    let held = 0
+    return until(`${values.length} values are held`, async () => {
+      for (; held < values.length; held++) {
+        const { collection, id, field, json } = values[held]!
+        if ((await valueOf(collection, id, field)) !== json) return false
+      }
+      return true
+    })
+  },
+
+  /** Connected, and each side knows that the other lacks nothing and holds it durably. */
+  async untilInSync(): Promise<void> {
+    await until('in sync', async () => {
+      const { peers } = await device().status()
+      return peers.some(
+        ({ connected, state, behind, ahead }) =>
+          connected && state === 'COMPLETE' && behind === 0 && ahead === 0,
+      )
+    })
+  },
+
+  async untilDisconnected(): Promise<void> {
+    await until('disconnected', async () => {
+      const { peers } = await device().status()
+      return peers.every(({ connected }) => !connected)
+    })
+  },
+
+  /** Resident memory in bytes. */
+  memory: async (): Promise<number> => process.memoryUsage.rss(),
+
+  async close(): Promise<void> {
+    await device().close()
+    current = undefined
+  },
+}
+
+export type DeviceCommands = typeof commands
+
+answer(commands)
+
+function device(): Device {
+  if (current === undefined) throw new Error('no device is open')
+  return current
+}
+
+async function valueOf(collection: string, id: string, field: string): Promise<string | undefined> {
+  try {
+    return (await device().get(collection, id)).fields.get(field)
+  } catch (error) {
+    if (isHavenError(error, 'NOT_FOUND')) return undefined
+    throw error
+  }
+}
+
+/** Checks after each event of the device, and every few milliseconds in case there is none. */
+async function until(what: string, check: () => Promise<boolean>): Promise<number> {
+  const deadlineMs = monotonicMs() + deadlineAfterMs
+  let wake = (): void => {}
+  const unsubscribe = device().subscribe(() => wake())
+  try {
+    for (;;) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      wake = resolve
+      if (await check()) return monotonicMs()
+      if (monotonicMs() > deadlineMs) {
+        const { peers } = await device().status()
+        const seen = JSON.stringify({ peers, recentLog }, undefined, 1)
+        throw new Error(`Not ${what} within ${deadlineAfterMs / 1000} s: ${seen}`)
+      }
+      const timer = setTimeout(resolve, pollMs)
+      await promise
+      clearTimeout(timer)
+    }
+  } finally {
+    unsubscribe()
+  }
+}
+
+const pollMs = 5
+const deadlineAfterMs = 3 * 60_000
