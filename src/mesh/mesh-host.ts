@@ -5,13 +5,17 @@ import { HavenError, isHavenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { AcceptLink } from '../sync/link.ts'
 import { hostOf, isLoopback, isUnspecified, parseAddress, withoutPeerId } from './address.ts'
+import type { Candidate } from './candidate-filter.ts'
 import { Dialler } from './dialler.ts'
+import { lanDiscovery } from './lan-discovery.ts'
+import type { Discovery } from './lan-discovery.ts'
 import { createNode } from './libp2p-node.ts'
 import type { MeshNode } from './libp2p-node.ts'
 import { endConnection, startLink, syncProtocol } from './libp2p-link.ts'
 import type { HashBinding, MeshLink } from './libp2p-link.ts'
 import { LinkTable } from './link-table.ts'
 import type { LinkOffer } from './link-table.ts'
+import { watchNetwork } from './network-watch.ts'
 
 /** A link that has lived so long, or brought a frame, came from an address worth remembering. */
 const workedMs = 2_000
@@ -48,15 +52,25 @@ export interface MeshHost {
    * @throws HavenError `ADDRESS_INVALID`, `PEER_CLOSED` (nobody answers as a Havenmesh device there), `TIMED_OUT`, `STOPPED`
    */
   dial(address: string, signal?: AbortSignal): Promise<void>
+  /** Addresses of devices that answered by multicast within the last minute. */
+  candidates(): string[]
+  /** Called for each answer; returns what stops it. */
+  onCandidate(callback: (candidate: Candidate) => void): () => void
+  /** Whether multicast works on this host; undefined in the first seconds, and without `mdns`. */
+  multicast(): boolean | undefined
 }
 
 export function createMeshHost(options: MeshHostOptions): MeshHost {
   let running: RunningHost | undefined
   let starting: Promise<void> | undefined
+  const callbacks = new Set<(candidate: Candidate) => void>()
+  const found = (candidate: Candidate): void => {
+    for (const callback of callbacks) callback(candidate)
+  }
   return {
     start() {
       starting ??= (async () => {
-        running = await RunningHost.start(options)
+        running = await RunningHost.start(options, found)
       })()
       return starting
     },
@@ -73,6 +87,12 @@ export function createMeshHost(options: MeshHostOptions): MeshHost {
       if (running === undefined) throw new HavenError('STOPPED', 'The network is not running.')
       await running.dial(target, signal)
     },
+    candidates: () => running?.discovery?.addresses() ?? [],
+    onCandidate(callback) {
+      callbacks.add(callback)
+      return () => callbacks.delete(callback)
+    },
+    multicast: () => running?.discovery?.multicastAvailable(),
   }
 }
 
@@ -81,13 +101,18 @@ class RunningHost {
   readonly #node: MeshNode
   readonly #table: LinkTable
   readonly #dialler: Dialler
+  readonly discovery: Discovery | undefined
+  #stopWatching: () => void = () => undefined
   /** Connections that have had their stream. */
   readonly #used = new WeakSet<Connection>()
   /** By peer: the connection dialled here that is getting its stream. */
   readonly #opening = new Map<string, { connection: Connection; done: Promise<void> }>()
   readonly #strangerTimers = new Map<Connection, NodeJS.Timeout>()
 
-  static async start(options: MeshHostOptions): Promise<RunningHost> {
+  static async start(
+    options: MeshHostOptions,
+    found: (candidate: Candidate) => void,
+  ): Promise<RunningHost> {
     const typed = (options.peers ?? []).map(parseAddress)
     const listen = [...(options.listen ?? anyAddress)]
     const node = await createNode({ transportSeed: options.transportSeed, listen })
@@ -101,6 +126,15 @@ class RunningHost {
         { cause },
       )
     }
+    host.discovery?.onCandidate((candidate) => {
+      host.#dialler.discovered(candidate)
+      found(candidate)
+    })
+    await host.discovery?.start()
+    host.#stopWatching = watchNetwork(() => {
+      host.discovery?.networkChanged()
+      host.#dialler.networkChanged()
+    })
     host.#dialler.add('typed', typed)
     host.#dialler.add('remembered', (options.remembered ?? []).flatMap(validAddress))
     return host
@@ -121,6 +155,9 @@ class RunningHost {
       hasRoom: () => this.#table.size < limits.sessions,
       ...(options.log && { log: options.log }),
     })
+    if (options.mdns === true) {
+      this.discovery = lanDiscovery({ libp2p: node.libp2p, addresses: () => this.addresses() })
+    }
     void node.libp2p.handle(
       syncProtocol,
       (stream, connection) => this.#accept(stream, connection),
@@ -154,7 +191,9 @@ class RunningHost {
   }
 
   async stop(): Promise<void> {
+    this.#stopWatching()
     this.#dialler.stop()
+    await this.discovery?.stop()
     this.#table.close('STOPPED')
     await this.#linksClosed()
     await this.#node.libp2p.stop()
