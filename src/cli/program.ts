@@ -1,0 +1,90 @@
+import { readFileSync } from 'node:fs'
+
+import { Command, CommanderError } from 'commander'
+
+import { type Cli } from './cli.ts'
+import { addDelete } from './commands/delete.ts'
+import { addExport } from './commands/export.ts'
+import { addGet } from './commands/get.ts'
+import { addImport } from './commands/import.ts'
+import { addInit } from './commands/init.ts'
+import { addInvite } from './commands/invite.ts'
+import { addJoin } from './commands/join.ts'
+import { addList } from './commands/list.ts'
+import { addRecover } from './commands/recover.ts'
+import { addSet } from './commands/set.ts'
+import { addStatus } from './commands/status.ts'
+import { addUp } from './commands/up.ts'
+import { failureOf, PrintedFailure } from './failure.ts'
+import { jsonText } from './json.ts'
+
+const after = `
+Exit codes: 0 done, 1 failed, 2 wrong usage. With --json, the answer is one JSON document on standard output (one JSON
+object per line for up and status --watch), and a failure is {"error":{"code","message"}}.
+
+Environment: HAVEN_DATA is the default for --data, HAVEN_PASSPHRASE seals the keys of this device,
+HAVEN_LOG (error, warn, info, debug) says how much is logged to standard error.
+`
+
+/**
+ * Runs one command line, without `node` and the script's name.
+ *
+ * @returns the exit code; whatever was to be said has been written
+ */
+export async function run(args: readonly string[], cli: Cli): Promise<number> {
+  const isJson = args
+    .slice(0, args.includes('--') ? args.indexOf('--') : undefined)
+    .includes('--json')
+  try {
+    await createProgram(cli).parseAsync(args, { from: 'user' })
+    return 0
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0
+    return report(error, { cli, isJson })
+  }
+}
+
+function createProgram(cli: Cli): Command {
+  const program = new Command('haven')
+    .description(
+      'Health records for clinics without internet: kept on each device, exchanged when devices meet.',
+    )
+    .option(
+      '--data <dir>',
+      "this device's data directory (default: haven in the XDG data directory)",
+    )
+    .option('--json', 'answer in JSON')
+    .version(packageVersion(), '--version')
+    .showSuggestionAfterError()
+    .addHelpText('after', after)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void cli.stdout.write(text),
+      // What is wrong is reported in one place, below.
+      writeErr: () => {},
+      getOutHelpWidth: () => cli.stdout.columns,
+    })
+  for (const add of [addInit, addUp, addInvite, addJoin, addRecover]) add(program, cli)
+  for (const add of [addImport, addExport, addList, addGet, addSet, addDelete]) add(program, cli)
+  addStatus(program, cli)
+  return program
+}
+
+async function report(
+  error: unknown,
+  { cli, isJson }: { cli: Cli; isJson: boolean },
+): Promise<number> {
+  const { exitCode, code, message } = failureOf(error)
+  await cli.stderr.write(`haven: ${message}\n`)
+  if (code === 'INTERNAL' && cli.env.HAVEN_LOG === 'debug' && error instanceof Error)
+    await cli.stderr.write(`${error.stack}\n`)
+  if (isJson && !(error instanceof PrintedFailure))
+    await cli.stdout.write(`${jsonText({ error: { code, message } })}\n`)
+  return exitCode
+}
+
+function packageVersion(): string {
+  // As far from the sources as from what is compiled of them.
+  const manifest = new URL('../../package.json', import.meta.url)
+  return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version
+}

@@ -1,0 +1,56 @@
+import type { RecordView } from '../device/api.ts'
+import { nameOf } from './event-text.ts'
+import { type JsonValue, RawJson } from './json.ts'
+import { padded, truncated, widthOf } from './cells.ts'
+import { dateAndTime, printable } from './printable.ts'
+
+/** The document of `get --json`. `fields` and `conflicts` keep any name, and values their number lexemes. */
+export function recordDocument(view: RecordView): JsonValue {
+  return {
+    id: view.id,
+    collection: view.collection,
+    fields: new Map([...view.fields].map(([name, text]) => [name, new RawJson(text)])),
+    conflicts: new Map(
+      [...view.conflicts].map(([name, values]) => [
+        name,
+        values.map(({ value, device, time }) => ({
+          value: value === undefined ? null : new RawJson(value),
+          // Tells it from a `null` that somebody wrote.
+          removed: value === undefined ? true : undefined,
+          device: { id: device.id, name: device.name },
+          time,
+        })),
+      ]),
+    ),
+    deleted: view.deleted,
+    resurrected: view.resurrected ? true : undefined,
+  }
+}
+
+/** @param width - long values are cut to it */
+export function recordText(view: RecordView, width: number): string {
+  const names = [...new Set([...view.fields.keys(), ...view.conflicts.keys()])]
+  const nameWidth = Math.min(28, Math.max(0, ...names.map((name) => widthOf(printable(name)))))
+  const row = (name: string, text: string) =>
+    truncated(`  ${padded(name, nameWidth)}  ${text}`, width)
+  const lines = names.flatMap((name) => {
+    const conflict = view.conflicts.get(name)
+    if (conflict === undefined) return [row(printable(name), printable(view.fields.get(name)!))]
+    return [
+      row(printable(name), `${conflict.length} values, written without seeing each other:`),
+      ...conflict.map(({ value, device, time }) => {
+        const text = value === undefined ? '(removed)' : printable(value)
+        return row('', `  ${text}   ${nameOf(device)}, ${dateAndTime(time)}`)
+      }),
+    ]
+  })
+  return [
+    `${printable(view.id)} in ${printable(view.collection)}${view.deleted ? ' (deleted)' : ''}`,
+    ...(view.resurrected
+      ? [
+          'It was deleted on one device while another one changed it, and was kept: please look at it.',
+        ]
+      : []),
+    ...(lines.length > 0 ? ['', ...lines] : []),
+  ].join('\n')
+}

@@ -1,0 +1,132 @@
+import { HavenError } from '../../../src/core/errors.ts'
+import type {
+  Device,
+  DeviceEvent,
+  DeviceInfo,
+  DeviceStatus,
+  ImportSource,
+  InviteOptions,
+  JsonText,
+  MeshInfo,
+  RecordView,
+} from '../../../src/device/api.ts'
+
+/** What a fake device was asked to do. */
+export interface Asked {
+  invited: InviteOptions[]
+  written: {
+    collection: string
+    id: string
+    fields: [string, JsonText | undefined][]
+    urgent: boolean
+  }[]
+  imported: { name: string; format: string; text: string }[]
+  closed: number
+}
+
+export interface FakeDevice extends Device {
+  asked: Asked
+  emit(event: DeviceEvent): void
+}
+
+/** Stands in for a device where only what is around it is tested: it remembers what it was asked and answers from `parts`. */
+export function fakeDevice(parts: Partial<Device> = {}): FakeDevice {
+  const asked: Asked = { invited: [], written: [], imported: [], closed: 0 }
+  const listeners = new Set<(event: DeviceEvent) => void>()
+  const info: DeviceInfo = { id: 'd1'.repeat(32), name: 'triage', role: 'clinician' }
+  const mesh: MeshInfo = { id: 'e2'.repeat(16), name: 'Camp North' }
+  const close = async () => {
+    asked.closed++
+  }
+  return {
+    asked,
+    dataDir: undefined,
+    info,
+    mesh,
+    emit: (event) => {
+      for (const listener of listeners) listener(event)
+    },
+    found: async ({ meshName, deviceName }) => ({
+      mesh: { id: mesh.id, name: meshName },
+      device: { id: info.id, name: deviceName ?? 'computer', role: 'admin' },
+      recovery:
+        'abandon ability able about above absent absorb abstract absurd abuse access accident',
+    }),
+    join: async () => ({ mesh, device: info }),
+    recover: async () => ({ mesh, device: info }),
+    up: async () => ({ addresses: [] }),
+    invite: async (options = {}) => {
+      asked.invited.push(options)
+      return {
+        code: 'ABCDE-FGHJK',
+        role: options.role ?? 'clinician',
+        expires: '2026-11-22T10:42:00.000Z',
+      }
+    },
+    invitationUsed: async () => info,
+    import: async (sources, { onProgress } = {}) => {
+      let records = 0
+      for await (const source of sources) {
+        const text = await textOf(source)
+        records += text.split('\n').filter((line) => line !== '').length
+        onProgress?.({ records, bytes: text.length })
+        asked.imported.push({ name: source.name, format: source.format, text })
+      }
+      return { records, unchanged: 0, commits: Math.min(1, records), rejected: [] }
+    },
+    async *export() {
+      yield* ['{"a":1}', '{"a":2}']
+    },
+    list: async () => [{ id: 'Patient/1' }, { id: 'Patient/2' }],
+    get: async (collection, id) => {
+      if (id === 'Patient/1') return recordView({ collection, id })
+      throw new HavenError('NOT_FOUND', 'There is no such record.')
+    },
+    set: async (collection, id, fields, { urgent = false } = {}) => {
+      asked.written.push({ collection, id, fields: [...fields], urgent })
+      return { id, commit: { feed: 'f3'.repeat(16), seq: 7 } }
+    },
+    delete: async (_collection, id) => ({ id, commit: { feed: 'f3'.repeat(16), seq: 8 } }),
+    status: async () => statusOf({ device: info, mesh }),
+    subscribe: (listener) => {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    doc: () => Promise.reject(new Error('not part of this fake')),
+    close,
+    [Symbol.asyncDispose]: close,
+    ...parts,
+  }
+}
+
+export function recordView(parts: Partial<RecordView> = {}): RecordView {
+  return {
+    id: 'Patient/1',
+    collection: 'patients',
+    fields: new Map([['gender', '"female"']]),
+    conflicts: new Map(),
+    deleted: false,
+    resurrected: false,
+    ...parts,
+  }
+}
+
+export function statusOf(parts: Partial<DeviceStatus> = {}): DeviceStatus {
+  return {
+    device: { id: 'd1'.repeat(32), name: 'triage', role: 'clinician' },
+    mesh: { id: 'e2'.repeat(16), name: 'Camp North' },
+    peers: [],
+    collections: {},
+    clock: { feeds: 0, commits: 0, digest: '00'.repeat(16) },
+    notices: [],
+    running: true,
+    addresses: [],
+    ...parts,
+  }
+}
+
+async function textOf({ chunks }: ImportSource): Promise<string> {
+  const parts: Uint8Array[] = []
+  for await (const chunk of chunks) parts.push(chunk)
+  return Buffer.concat(parts).toString('utf8')
+}
