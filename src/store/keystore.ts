@@ -9,34 +9,19 @@
  * Argon2id(passphrase, salt), with everything before it as associated data. The hash at the end tells a damaged file
  * from a wrong passphrase.
  */
-import {
-  argon2,
-  createCipheriv,
-  createDecipheriv,
-  hash,
-  randomBytes,
-  timingSafeEqual,
-} from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { open, readFile, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { promisify } from 'node:util'
-import { concatBytes, utf8ToBytes } from '../core/bytes.ts'
+import { concatBytes, equalBytes, utf8ToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { HavenError, isHavenError } from '../core/errors.ts'
+import { open as openSealed, seal } from '../crypto/cipher.ts'
+import { sha256 } from '../crypto/hash.ts'
+import { keyFromPassphrase, passphraseParameters } from '../crypto/passphrase.ts'
+import type { PassphraseParameters } from '../crypto/passphrase.ts'
 import { isReadableByOthers } from './data-dir.ts'
 import { replaceFile, syncDirectory } from './durable-file.ts'
 import { errorCodeOf, fileError } from './file-errors.ts'
-
-/** What it costs to try one passphrase. */
-export interface PassphraseCost {
-  readonly memoryKib: number
-  readonly passes: number
-}
-
-/** The second recommendation of RFC 9106: a quarter of a second on a small device. */
-const usualCost: PassphraseCost = { memoryKib: 64 * 1024, passes: 3 }
-/** A file that asks for more was not written here; it would stop the device for want of memory. */
-const highestCost: PassphraseCost = { memoryKib: 1024 * 1024, passes: 64 }
 
 const magic = utf8ToBytes('haven-keys\0')
 const version = 1
@@ -44,12 +29,9 @@ const sealNone = 0
 const sealPassphrase = 1
 const saltBytes = 16
 const nonceBytes = 12
-const tagBytes = 16
 const hashBytes = 32
 const maxFileBytes = 1024 * 1024
 const maxNameBytes = 256
-
-const argon2Async = promisify(argon2)
 
 export interface Keystore {
   readonly path: string
@@ -69,8 +51,8 @@ export interface Keystore {
 
 export interface KeystoreOptions {
   readonly passphrase?: string | undefined
-  /** For tests: the usual cost takes a quarter of a second. */
-  readonly cost?: PassphraseCost | undefined
+  /** What it costs to try one passphrase, when the file is written next. */
+  readonly cost?: PassphraseParameters | undefined
 }
 
 /** @throws HavenError `KEYSTORE_UNREADABLE` when there is a file already: keys are never replaced by accident */
@@ -80,7 +62,7 @@ export async function createKeystore(
   options: KeystoreOptions = {},
 ): Promise<Keystore> {
   if ((await readIfThere(path)) !== undefined) {
-    throw new HavenError('KEYSTORE_UNREADABLE', `There are keys in ${path} already.`)
+    throw unreadable(`There are keys in ${path} already.`)
   }
   const copies = Object.entries(secrets).map(([name, secret]) => [name, secret.slice()] as const)
   const keystore = new KeysFile(path, new Map(copies), options)
@@ -99,10 +81,8 @@ export async function openKeystore(
 ): Promise<Keystore | undefined> {
   const bytes = await readIfThere(path)
   if (bytes === undefined) return undefined
-  let content: Uint8Array
-  let hasPassphrase: boolean
   try {
-    ;({ content, hasPassphrase } = await unsealFile(bytes, path, options.passphrase))
+    const { content, hasPassphrase } = unsealFile(bytes, path, options.passphrase)
     const secrets = decodeSecrets(content)
     const used = { ...options, passphrase: hasPassphrase ? options.passphrase : undefined }
     return new KeysFile(path, secrets, used, await isReadableByOthers(path))
@@ -116,7 +96,7 @@ class KeysFile implements Keystore {
   readonly path: string
   readonly readableByOthers: boolean
   readonly #secrets: Map<string, Uint8Array>
-  readonly #cost: PassphraseCost
+  readonly #cost: PassphraseParameters
   #passphrase: string | undefined
   #lastWrite: Promise<void> = Promise.resolve()
 
@@ -129,7 +109,7 @@ class KeysFile implements Keystore {
     this.path = path
     this.readableByOthers = readableByOthers
     this.#secrets = secrets
-    this.#cost = options.cost ?? usualCost
+    this.#cost = options.cost ?? passphraseParameters
     this.#passphrase = options.passphrase
   }
 
@@ -181,7 +161,7 @@ class KeysFile implements Keystore {
   }
 
   async #write(secrets: Map<string, Uint8Array>, passphrase: string | undefined): Promise<void> {
-    const bytes = await sealFile(encodeSecrets(secrets), passphrase, this.#cost)
+    const bytes = sealFile(encodeSecrets(secrets), passphrase, this.#cost)
     try {
       await replaceFile(this.path, bytes)
     } catch (error) {
@@ -197,45 +177,39 @@ class KeysFile implements Keystore {
   }
 }
 
-async function sealFile(
+function sealFile(
   content: Uint8Array,
   passphrase: string | undefined,
-  cost: PassphraseCost,
-): Promise<Uint8Array> {
+  cost: PassphraseParameters,
+): Uint8Array {
   const writer = new ByteWriter().bytes(magic).u8(version)
   if (passphrase === undefined) {
     writer.u8(sealNone).lengthPrefixed(content)
   } else {
     const salt = randomBytes(saltBytes)
     const nonce = randomBytes(nonceBytes)
-    writer.u8(sealPassphrase).u32(cost.memoryKib).u32(cost.passes).u8(1).bytes(salt).bytes(nonce)
-    const key = await passphraseKey(passphrase, salt, { ...cost, parallelism: 1 })
-    const cipher = createCipheriv('chacha20-poly1305', key, nonce, { authTagLength: tagBytes })
-    cipher.setAAD(writer.finish(), { plaintextLength: content.length })
-    const sealed = concatBytes(cipher.update(content), cipher.final(), cipher.getAuthTag())
-    writer.lengthPrefixed(sealed)
+    writer.u8(sealPassphrase).u32(cost.memoryKib).u32(cost.passes).u8(cost.parallelism)
+    writer.bytes(salt).bytes(nonce)
+    const key = keyFromPassphrase(passphrase, salt, cost)
+    writer.lengthPrefixed(seal(key, nonce, content, writer.finish()))
   }
   const body = writer.finish()
-  return concatBytes(body, hash('sha256', body, 'buffer'))
+  return concatBytes(body, sha256(body))
 }
 
-async function unsealFile(
+function unsealFile(
   bytes: Uint8Array,
   path: string,
   passphrase: string | undefined,
-): Promise<{ content: Uint8Array; hasPassphrase: boolean }> {
+): { content: Uint8Array; hasPassphrase: boolean } {
   if (bytes.length < hashBytes) throw damaged(path)
   const body = bytes.subarray(0, bytes.length - hashBytes)
-  const stored = bytes.subarray(bytes.length - hashBytes)
-  if (!timingSafeEqual(hash('sha256', body, 'buffer'), stored)) throw damaged(path)
+  if (!equalBytes(sha256(body), bytes.subarray(body.length))) throw damaged(path)
 
   const reader = new ByteReader(body, 'keys file')
-  if (Buffer.compare(reader.bytes(magic.length), magic) !== 0) throw damaged(path)
+  if (!equalBytes(reader.bytes(magic.length), magic)) throw damaged(path)
   if (reader.u8() !== version) {
-    throw new HavenError(
-      'KEYSTORE_UNREADABLE',
-      `The keys in ${path} were written by a newer version. Install the newer version.`,
-    )
+    throw unreadable(`The keys in ${path} were written by a newer version: install that one.`)
   }
   if (reader.u8() === sealNone) {
     const content = reader.lengthPrefixed(maxFileBytes)
@@ -244,48 +218,16 @@ async function unsealFile(
   }
 
   const cost = { memoryKib: reader.u32(), passes: reader.u32(), parallelism: reader.u8() }
-  if (cost.memoryKib > highestCost.memoryKib || cost.passes > highestCost.passes) {
-    reader.fail('a cost that was not set here')
-  }
   const salt = reader.bytes(saltBytes)
   const nonce = reader.bytes(nonceBytes)
   const header = body.subarray(0, reader.offset)
   const sealed = reader.lengthPrefixed(maxFileBytes)
   reader.end()
-  if (passphrase === undefined) {
-    throw new HavenError('KEYSTORE_UNREADABLE', `The keys in ${path} need their passphrase.`)
-  }
-  const key = await passphraseKey(passphrase, salt, cost)
-  const decipher = createDecipheriv('chacha20-poly1305', key, nonce, { authTagLength: tagBytes })
-  const ciphertext = sealed.subarray(0, sealed.length - tagBytes)
-  decipher.setAAD(header, { plaintextLength: ciphertext.length })
-  decipher.setAuthTag(sealed.subarray(sealed.length - tagBytes))
-  try {
-    const content = concatBytes(decipher.update(ciphertext), decipher.final())
-    return { content, hasPassphrase: true }
-  } catch (cause) {
-    throw new HavenError(
-      'KEYSTORE_UNREADABLE',
-      `This is not the passphrase of the keys in ${path}.`,
-      { cause },
-    )
-  }
-}
-
-/** Composed in one way, because keyboards and systems compose accented letters differently. */
-async function passphraseKey(
-  passphrase: string,
-  salt: Uint8Array,
-  cost: PassphraseCost & { readonly parallelism: number },
-): Promise<Uint8Array> {
-  return argon2Async('argon2id', {
-    message: utf8ToBytes(passphrase.normalize('NFKC')),
-    nonce: salt,
-    parallelism: cost.parallelism,
-    tagLength: 32,
-    memory: cost.memoryKib,
-    passes: cost.passes,
-  })
+  if (passphrase === undefined) throw unreadable(`The keys in ${path} need their passphrase.`)
+  const key = keyFromPassphrase(passphrase, salt, cost)
+  const content = openSealed(key, nonce, sealed, header)
+  if (content === undefined) throw unreadable(`This is not the passphrase of the keys in ${path}.`)
+  return { content, hasPassphrase: true }
 }
 
 function encodeSecrets(secrets: ReadonlyMap<string, Uint8Array>): Uint8Array {
@@ -312,9 +254,7 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
     return new Uint8Array(await readFile(path))
   } catch (error) {
     if (errorCodeOf(error) === 'ENOENT') return undefined
-    throw new HavenError('KEYSTORE_UNREADABLE', `The keys in ${path} can't be read.`, {
-      cause: error,
-    })
+    throw unreadable(`The keys in ${path} can't be read. Check who owns the file.`, error)
   }
 }
 
@@ -331,9 +271,12 @@ async function overwrite(path: string): Promise<void> {
 }
 
 function damaged(path: string, cause?: unknown): HavenError {
-  return new HavenError(
-    'KEYSTORE_UNREADABLE',
+  return unreadable(
     `The keys in ${path} are damaged. Put back a copy of this file, or set the device up anew.`,
-    { cause },
+    cause,
   )
+}
+
+function unreadable(message: string, cause?: unknown): HavenError {
+  return new HavenError('KEYSTORE_UNREADABLE', message, { cause })
 }

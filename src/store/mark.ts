@@ -12,7 +12,6 @@
  *
  * The valid slot with the greater number stands.
  */
-import { hash } from 'node:crypto'
 import { mkdir, open, readFile, realpath, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { hostname } from 'node:os'
@@ -20,6 +19,7 @@ import { dirname, join } from 'node:path'
 import { bytesToHex, equalBytes, hexToBytes, utf8ToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { HavenError } from '../core/errors.ts'
+import { domainHash16, sha256 } from '../crypto/hash.ts'
 import { replaceFile, syncDirectory } from './durable-file.ts'
 import { errorCodeOf } from './file-errors.ts'
 
@@ -235,7 +235,7 @@ function encodeSlot(number: number, machine: Uint8Array, content: MarkContent): 
     .varint(content.feeds.length)
   for (const { feed, seq, id } of content.feeds) inner.bytes(hexToBytes(feed)).varint(seq).bytes(id)
   const writer = new ByteWriter().bytes(magic).u64(number).lengthPrefixed(inner.finish())
-  return writer.bytes(hash('sha256', writer.finish(), 'buffer')).finish()
+  return writer.bytes(sha256(writer.finish())).finish()
 }
 
 function decodeSlot(
@@ -246,7 +246,7 @@ function decodeSlot(
     if (!equalBytes(reader.bytes(magic.length), magic)) return undefined
     const number = reader.u64()
     const inner = new ByteReader(reader.lengthPrefixed(slot.length), 'rollback mark')
-    const expected = hash('sha256', slot.subarray(0, reader.offset), 'buffer')
+    const expected = sha256(slot.subarray(0, reader.offset))
     if (!equalBytes(reader.bytes(hashBytes), expected)) return undefined
     if (inner.u8() !== version) return undefined
     const machine = inner.bytes(16)
@@ -286,13 +286,14 @@ async function openForWriting(directory: string, path: string): Promise<FileHand
 /** Named by the place too: a copy of a data directory on the same machine is another device history. */
 async function markName({ deviceId, dataDirectory }: MarkOptions): Promise<string> {
   const place = await realpath(dataDirectory).catch(() => dataDirectory)
-  const short = (text: string): string => hash('sha256', text).slice(0, 16)
-  return `mark-${short(`haven-mark-device\0${deviceId}`)}-${short(`haven-mark-place\0${place}`)}`
+  const short = (domain: string, text: string): string =>
+    bytesToHex(domainHash16(domain, utf8ToBytes(text))).slice(0, 16)
+  return `mark-${short('havenmesh/mark-device/v1', deviceId)}-${short('havenmesh/mark-place/v1', place)}`
 }
 
 /** Hashed, as systemd asks for whoever uses this id (machine-id(5)). */
 function machineHash(machineId: string): Uint8Array {
-  return hash('sha256', `havenmesh/machine/v1\0${machineId}`, 'buffer').subarray(0, 16)
+  return domainHash16('havenmesh/mark-machine/v1', utf8ToBytes(machineId))
 }
 
 async function readMachineId(): Promise<string> {

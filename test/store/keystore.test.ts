@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { createKeystore, openKeystore } from '../../src/store/keystore.ts'
 import { scratchDirectory } from './scratch.ts'
 
-const cost = { memoryKib: 64, passes: 1 }
+const cost = { memoryKib: 32 * 1024, passes: 1, parallelism: 1 }
 const storeKey = new Uint8Array(32).fill(7)
 const seed = Buffer.from('a seed that must not be seen on a disk')
 
