@@ -45,7 +45,7 @@ export interface RecordView {
   readonly undecided: readonly string[]
   /** Fields with a live write of a newer version: to be read, not written. Empty: the record as a whole. */
   readonly unknownOps: readonly string[]
-  /** All live writes, deletes included, whether shown or not. */
+  /** All live writes in their total order, deletes included, whether shown or not. */
   readonly live: readonly LiveWrite[]
 }
 
@@ -84,10 +84,10 @@ export function viewRecord(
     deleted: fate.deleted,
     resurrected: fate.resurrected,
     fields: new Map(shown.map(({ field, value }) => [field, value!])),
-    conflicts,
-    undecided: [...conflicts.keys()].filter((field) => strategyOf(field) === 'mvr'),
-    unknownOps,
-    live: [...liveByField.values()].flat().map(liveWrite),
+    conflicts: new Map([...conflicts].toSorted(([a], [b]) => compareText(a, b))),
+    undecided: [...conflicts.keys()].filter((field) => strategyOf(field) === 'mvr').toSorted(),
+    unknownOps: unknownOps.toSorted(),
+    live: [...liveByField.values()].flat().map(liveWrite).toSorted(compareWrites),
   }
 }
 
