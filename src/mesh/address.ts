@@ -114,7 +114,8 @@ function fromHostAndPort(text: string): string | undefined {
   if (match?.groups === undefined) return undefined
   const { v6, host, port } = match.groups
   if (v6 !== undefined) return `/ip6/${v6}/tcp/${port}`
-  return `/${isIPv4(host ?? '') ? 'ip4' : 'dns'}/${host}/tcp/${port}`
+  // What is all digits and dots is a mistyped IP address, not a name.
+  return `/${/^[\d.]+$/.test(host ?? '') ? 'ip4' : 'dns'}/${host}/tcp/${port}`
 }
 
 function invalid(text: string, cause?: unknown): HavenError {

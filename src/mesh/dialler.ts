@@ -21,8 +21,12 @@ const dialMs = 5_000
 const parallelDials = 4
 /** A peer that the owner has refused, e.g. because it is not a member, may become one. */
 const refusedMs = 60_000
-/** A link that ended sooner counts as a failed attempt. */
+/** A link that ended sooner counts as a failed attempt: the owner or the peer did not want it. */
 const settledMs = 10_000
+const unwantedCapMs = 60_000
+/** On a network larger than our number of neighbours, clusters that happen to exist must not last. */
+const rotateMs = 10 * 60_000
+const addressesMax = 4
 /** An answer after so long means that the network has changed; answers come every 5 s. */
 const silenceMs = 7_000
 const targetsMax = 256
@@ -46,6 +50,8 @@ export interface DiallerOptions {
   ownLinks(): number
   /** Whether another link may be made at all. */
   hasRoom(): boolean
+  /** Ends one of the links that this side dialled, if one is idle; `linkEnded` follows. */
+  endIdleLink(): void
   /** From 0 up to 1. */
   random?: () => number
   log?: (event: string, details: Record<string, unknown>) => void
@@ -57,12 +63,14 @@ export class Dialler {
   readonly #targets = new Map<string, Target>()
   readonly #refusedUntilMs = new Map<string, number>()
   readonly #stop = new AbortController()
+  readonly #rotation: NodeJS.Timeout
   #timer: NodeJS.Timeout | undefined
   #dials = 0
 
   constructor(options: DiallerOptions) {
     this.#options = options
     this.#random = options.random ?? Math.random
+    this.#rotation = setInterval(() => this.#rotate(), rotateMs)
   }
 
   /** Addresses that {@link parseAddress} returned. */
@@ -89,7 +97,9 @@ export class Dialler {
       target.failures = 0
       target.dueMs = Math.min(target.dueMs, nowMs + this.#random() * 500)
     }
-    target.addresses = candidate.addresses
+    // Answers can be forged: an address that was good is not forgotten for one.
+    const addresses = new Set([...candidate.addresses, ...target.addresses])
+    target.addresses = [...addresses].slice(0, addressesMax)
     target.seenMs = nowMs
     this.#targets.delete(key)
     this.#targets.set(key, target)
@@ -106,14 +116,15 @@ export class Dialler {
     this.#schedule()
   }
 
-  /** @param end.refused - the owner did not want the peer */
-  linkEnded(peer: string, end: { lifeMs: number; refused: boolean }): void {
+  /** @param end.byOwner - the owner closed it, which soon after its start means that the peer is not wanted */
+  linkEnded(peer: string, end: { lifeMs: number; byOwner: boolean; rotated: boolean }): void {
     const nowMs = performance.now()
-    if (end.refused) this.#refuse(peer, nowMs + refusedMs)
+    const isSettled = end.lifeMs >= settledMs
+    if (end.rotated || (end.byOwner && !isSettled)) this.#refuse(peer, nowMs + refusedMs)
     for (const target of this.#targets.values()) {
       if (target.peer !== peer) continue
-      target.failures = end.lifeMs >= settledMs ? 0 : target.failures + 1
-      target.dueMs = nowMs + this.#waitMs(target)
+      target.failures = isSettled ? 0 : target.failures + 1
+      target.dueMs = nowMs + this.#waitMs(target, unwantedCapMs)
     }
     this.#schedule()
   }
@@ -126,6 +137,7 @@ export class Dialler {
   stop(): void {
     this.#stop.abort()
     clearTimeout(this.#timer)
+    clearInterval(this.#rotation)
     this.#targets.clear()
   }
 
@@ -206,9 +218,15 @@ export class Dialler {
     throw lastError
   }
 
-  #waitMs(target: Target): number {
-    const capMs = retryCapMs[target.kind]
+  #waitMs(target: Target, capMs = retryCapMs[target.kind]): number {
     return backoffMs(target.failures, { firstMs: retryFirstMs, capMs, random: this.#random })
+  }
+
+  #rotate(): void {
+    if (this.#options.ownLinks() < limits.activeNeighbours) return
+    const isLeftOut = ({ kind, peer }: Target): boolean =>
+      kind !== 'typed' && peer !== undefined && !this.#options.isLinked(peer)
+    if ([...this.#targets.values()].some(isLeftOut)) this.#options.endIdleLink()
   }
 
   #refuse(peer: string, untilMs: number): void {

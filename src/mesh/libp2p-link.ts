@@ -21,6 +21,8 @@ export type HashBinding = (parts: readonly Uint8Array[]) => Uint8Array
 export interface MeshLink extends Link {
   /** The transport's peer id, in text: tells links of one peer from those of others in this process. */
   readonly peer: string
+  /** By `performance.now()`. */
+  readonly startedMs: number
   /** When something other than a ping last arrived or left, by `performance.now()`. */
   readonly activeAtMs: number
   /** Delivers no more frames until `resume`; the peer is held back. */
@@ -51,8 +53,9 @@ export function startLink(options: LinkOptions): MeshLink {
   const { node, connection, stream } = options
   const pings = node.pingsOf(stream)
   const side = connection.direction === 'outbound' ? 'dialler' : 'listener'
+  const startedMs = performance.now()
   let byOwner = false
-  let activeAtMs = performance.now()
+  let activeAtMs = startedMs
   let hasReceived = false
   let handler: LinkHandler | undefined
 
@@ -83,6 +86,7 @@ export function startLink(options: LinkOptions): MeshLink {
     peer: connection.remotePeer.toString(),
     binding: bindingOf(node.libp2p, connection, options.hashBinding),
     remoteAddress: withoutPeerId(connection.remoteAddr) ?? '',
+    startedMs,
     get activeAtMs() {
       return activeAtMs
     },

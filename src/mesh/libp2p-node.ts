@@ -60,7 +60,8 @@ export async function createNode(options: {
     connectionEncrypters: [encrypter()],
     streamMuxers: [pingedYamux(muxers)],
     connectionManager: {
-      maxConnections: limits.sessions + limits.activeNeighbours,
+      // What is above `sessions` are connections on their way to become a link, or to be given up for a better one.
+      maxConnections: 2 * limits.sessions,
       inboundConnectionThreshold: strangers.perHostAndSecond,
       maxIncomingPendingConnections: strangers.pending,
       inboundUpgradeTimeout: strangers.upgradeMs,
@@ -87,7 +88,7 @@ export async function createNode(options: {
     libp2p,
     pingsOf(stream) {
       for (const { muxer, pings } of muxers) {
-        if (muxer.streams.some((other) => other.id === stream.id && other === stream)) return pings
+        if (muxer.streams.some((other) => other === stream)) return pings
       }
       throw new TypeError('not a stream of this host')
     },

@@ -17,8 +17,13 @@ import { LinkTable } from './link-table.ts'
 import type { LinkOffer } from './link-table.ts'
 import { watchNetwork } from './network-watch.ts'
 
+/** A link is not taken down for the sake of others while something goes over it. */
+const idleMs = 30_000
+/** Of one host, among the links that have not lived long enough to have shown what they are. */
+const newLinksPerHost = 12
 /** A link that has lived so long, or brought a frame, came from an address worth remembering. */
 const workedMs = 2_000
+const rotated = 'ROTATED'
 const anyAddress = ['/ip4/0.0.0.0/tcp/0']
 
 export interface MeshHostOptions {
@@ -102,6 +107,7 @@ class RunningHost {
   readonly #table: LinkTable
   readonly #dialler: Dialler
   readonly discovery: Discovery | undefined
+  #isStopping = false
   #stopWatching: () => void = () => undefined
   /** Connections that have had their stream. */
   readonly #used = new WeakSet<Connection>()
@@ -115,17 +121,7 @@ class RunningHost {
   ): Promise<RunningHost> {
     const typed = (options.peers ?? []).map(parseAddress)
     const listen = [...(options.listen ?? anyAddress)]
-    const node = await createNode({ transportSeed: options.transportSeed, listen })
-    const host = new RunningHost(options, node)
-    try {
-      await node.libp2p.start()
-    } catch (cause) {
-      throw new HavenError(
-        'LISTEN_FAILED',
-        `Can't listen at ${listen.join(', ')}. Another program may use the port, or this device does not have the address.`,
-        { cause },
-      )
-    }
+    const host = await RunningHost.#listening(options, listen)
     host.discovery?.onCandidate((candidate) => {
       host.#dialler.discovered(candidate)
       found(candidate)
@@ -138,6 +134,20 @@ class RunningHost {
     host.#dialler.add('typed', typed)
     host.#dialler.add('remembered', (options.remembered ?? []).flatMap(validAddress))
     return host
+  }
+
+  static async #listening(options: MeshHostOptions, listen: string[]): Promise<RunningHost> {
+    try {
+      const node = await createNode({ transportSeed: options.transportSeed, listen })
+      await node.libp2p.start()
+      return new RunningHost(options, node)
+    } catch (cause) {
+      throw new HavenError(
+        'LISTEN_FAILED',
+        `Can't listen at ${listen.join(', ')}. Another program may use the port, or this device does not have the address.`,
+        { cause },
+      )
+    }
   }
 
   private constructor(options: MeshHostOptions, node: MeshNode) {
@@ -153,6 +163,7 @@ class RunningHost {
       isLinked: (peer) => this.#table.get(peer) !== undefined,
       ownLinks: () => [...this.#table.links].filter((link) => link.side === 'dialler').length,
       hasRoom: () => this.#table.size < limits.sessions,
+      endIdleLink: () => this.#endIdleLink(),
       ...(options.log && { log: options.log }),
     })
     if (options.mdns === true) {
@@ -191,6 +202,7 @@ class RunningHost {
   }
 
   async stop(): Promise<void> {
+    this.#isStopping = true
     this.#stopWatching()
     this.#dialler.stop()
     await this.discovery?.stop()
@@ -240,7 +252,29 @@ class RunningHost {
       return
     }
     this.#used.add(connection)
-    this.#table.offer(this.#offer(stream, connection))
+    if (this.#isCrowding(connection)) endConnection(connection)
+    else this.#table.offer(this.#offer(stream, connection))
+  }
+
+  /** One host must not take all links from the others by making new ones faster than its old ones are refused. */
+  #isCrowding(connection: Connection): boolean {
+    const host = hostOf(withoutPeerId(connection.remoteAddr) ?? '')
+    const nowMs = performance.now()
+    const fresh = [...this.#table.links].filter(
+      (link) =>
+        link.side === 'listener' &&
+        hostOf(link.remoteAddress) === host &&
+        nowMs - link.startedMs < limits.helloMs,
+    )
+    return fresh.length >= newLinksPerHost
+  }
+
+  #endIdleLink(): void {
+    const nowMs = performance.now()
+    const idle = [...this.#table.links].filter(
+      (link) => link.side === 'dialler' && nowMs - link.activeAtMs > idleMs,
+    )
+    idle[Math.floor(Math.random() * idle.length)]?.end(rotated)
   }
 
   #offer(stream: Stream, connection: Connection): LinkOffer {
@@ -248,26 +282,29 @@ class RunningHost {
     return {
       peer,
       isDialledHere: connection.direction === 'outbound',
-      start: () => (stream.status === 'open' ? this.#startLink(stream, connection) : undefined),
+      start: () =>
+        stream.status === 'open' && !this.#isStopping
+          ? this.#startLink(stream, connection)
+          : undefined,
       refuse: () => endConnection(connection),
     }
   }
 
   #startLink(stream: Stream, connection: Connection): MeshLink {
-    const startedMs = performance.now()
     const link = startLink({
       node: this.#node,
       connection,
       stream,
       hashBinding: this.#options.hashBinding,
       accept: this.#options.accept,
-      onClosed: (ended, { byOwner }) => {
+      onClosed: (ended, { reason, byOwner }) => {
         clearTimeout(workedTimer)
         if (!byOwner && ended.hasReceived) worked()
         this.#table.ended(ended.peer, ended)
         this.#dialler.linkEnded(ended.peer, {
-          lifeMs: performance.now() - startedMs,
-          refused: byOwner,
+          lifeMs: performance.now() - ended.startedMs,
+          byOwner,
+          rotated: reason === rotated,
         })
       },
     })

@@ -15,6 +15,8 @@ const ceilingBytes = 512 * kib
 /** Bytes may wait this much longer than the fastest pong so far. */
 const growBelowMs = 100
 const shrinkAboveMs = 300
+/** And never so much longer, even if no pong was ever fast: no path in use has such a round trip when it is idle. */
+const patienceMs = 1_500
 /** So many slow pongs with the smallest window mean a longer path, not a longer queue. */
 const slowPongsAtFloor = 8
 
@@ -75,7 +77,9 @@ export class SendWindow {
   #adapt(ms: number): void {
     this.#lastMs = ms
     this.#fastestMs = Math.min(this.#fastestMs, ms)
-    if (ms <= this.#fastestMs + growBelowMs) {
+    if (ms > patienceMs) {
+      this.#windowBytes = Math.max(floorBytes, this.#windowBytes / 2)
+    } else if (ms <= this.#fastestMs + growBelowMs) {
       if (this.#wasFull) this.#windowBytes = Math.min(ceilingBytes, this.#windowBytes * 2)
       this.#slowAtFloor = []
     } else if (this.#windowBytes === floorBytes) {
