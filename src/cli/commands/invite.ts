@@ -43,12 +43,12 @@ export function addInvite(program: Command, cli: Cli): void {
     })
 }
 
-async function untilUsed(device: Device, { code }: Invitation, stop: AbortSignal) {
+async function untilUsed(device: Device, { code, expires }: Invitation, stop: AbortSignal) {
   const member = await device.invitationUsed(code, stop)
   if (stop.aborted)
     throw new HavenError(
       'STOPPED',
-      'Stopped before anybody joined: run `haven invite` again for a new code.',
+      `Stopped before anybody joined: the code can be used until ${timeOfDay(expires)} all the same, while \`haven up\` runs.`,
     )
   if (member === null)
     throw new HavenError(
