@@ -142,6 +142,11 @@ export function openHello(
   return readBody(body, { ...terms, keyIndex, minor: frame[2]! })
 }
 
+/** What the hellos of a recovery are sealed under: who has the recovery words, or anything that the root signed, has it. */
+export function recoveryKey(rootPublicKey: Uint8Array, mesh: string): Uint8Array {
+  return hkdf(rootPublicKey, hexToBytes(mesh), domainBytes('havenmesh/recover/v1'), 32)
+}
+
 const magic = 0x48
 const clearBytes = 27
 const signDomain = 'havenmesh/hello/v1'

@@ -7,7 +7,7 @@ import { issueCertificate } from '../../src/identity/certificate.ts'
 import { encodeControlPayload, type Fact, rootKeysFact } from '../../src/identity/control-fact.ts'
 import { DeviceKeys } from '../../src/identity/device-key.ts'
 import { discoveryKey, epochIdOf, sealEpochKey } from '../../src/identity/epoch.ts'
-import { sealHello, sealHelloRefusal } from '../../src/identity/hello.ts'
+import { recoveryKey, sealHello, sealHelloRefusal } from '../../src/identity/hello.ts'
 import { encodeInvitation, joinKey, newInvitation } from '../../src/identity/invitation.ts'
 import { encodeJoinOffer, encodeJoinRequest } from '../../src/identity/joining.ts'
 import { labelsCollectionId, meshCollectionId, meshIdOf } from '../../src/identity/names.ts'
@@ -105,6 +105,7 @@ export function identityVectors() {
       agreementSeed: bytesToHex(seeds.agreement),
       publicKey: bytesToHex(root.publicKey),
       agreementKey: bytesToHex(rootAgreement.publicKey),
+      recoveryKey: bytesToHex(recoveryKey(root.publicKey, mesh)),
     },
     names: {
       mesh,
