@@ -23,7 +23,7 @@ interface Past {
 }
 
 /** Pasts that are kept, since each new context entry is held against all of them; and their numbers, 8 bytes each. */
-const keptPasts = 256
+const keptPasts = 1024
 const keptNumbers = 2 ** 20
 
 export class CausalIndex {
@@ -33,6 +33,8 @@ export class CausalIndex {
   /** Of each writer, by seq ascending. */
   readonly #pasts: Past[][] = []
   #pastCount = 0
+  /** The highest seq by index of the writer that any past has reached: most entries are beyond. */
+  #furthest: Float64Array = new Float64Array(0)
   #queries = 0
 
   /**
@@ -81,7 +83,7 @@ export class CausalIndex {
 
   /** A past that was computed stays whole when a context becomes known late: what that brings is added to it. */
   #extendPasts(author: number, seq: number, entry: { writer: number; seq: number }): void {
-    if (this.#pastCount === 0) return
+    if (!((this.#furthest[author] ?? 0) >= seq)) return
     for (const pasts of this.#pasts) {
       for (let i = 0; i < pasts.length; i++) {
         const past = pasts[i]!
@@ -90,6 +92,7 @@ export class CausalIndex {
         }
         const grown = this.#room(past)
         this.#reach(grown.reached, entry.writer, entry.seq)
+        this.#reachedBy(grown)
         pasts[i] = grown
       }
     }
@@ -118,10 +121,16 @@ export class CausalIndex {
     this.#reach(reached, writer, seq)
     const past = { writer, seq, reached, usedAt: this.#queries }
     pasts.splice(at, 0, past)
+    this.#reachedBy(past)
     this.#pastCount++
     const room = Math.min(keptPasts, Math.max(16, keptNumbers / reached.length))
     if (this.#pastCount > room) this.#forgetHalf()
     return past
+  }
+
+  #reachedBy({ reached }: Past): void {
+    if (this.#furthest.length < reached.length) this.#furthest = this.#vector(this.#furthest)
+    join(this.#furthest, reached)
   }
 
   /**

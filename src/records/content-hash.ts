@@ -1,5 +1,4 @@
 /** The content hash of a collection: docs/data-model.md. */
-import { compareBytes, equalBytes } from '../core/bytes.ts'
 import { ByteWriter } from '../core/codec.ts'
 import { domainHash } from '../crypto/hash.ts'
 
@@ -29,14 +28,21 @@ export function recordHash(
 }
 
 function listOf(live: readonly HashedWrite[]): Uint8Array {
-  const writes = live
-    .map(({ field, op, value }) => {
-      const out = new ByteWriter(64).text(field).text(op)
-      return value === undefined ? out.u8(0).finish() : out.u8(1).text(value).finish()
-    })
-    .toSorted(compareBytes)
-    .filter((write, i, all) => i === 0 || !equalBytes(write, all[i - 1]!))
-  const out = new ByteWriter(1024).varint(writes.length)
+  // One buffer for all, since this runs for each record that arrives.
+  const unsorted = new ByteWriter(1024)
+  const ends: number[] = []
+  for (const { field, op, value } of live) {
+    unsorted.text(field).text(op)
+    if (value === undefined) unsorted.u8(0)
+    else unsorted.u8(1).text(value)
+    ends.push(unsorted.length)
+  }
+  const bytes = unsorted.finish()
+  const writes = ends
+    .map((end, i) => bytes.subarray(ends[i - 1] ?? 0, end))
+    .toSorted((a, b) => Buffer.compare(a, b))
+    .filter((write, i, all) => i === 0 || Buffer.compare(write, all[i - 1]!) !== 0)
+  const out = new ByteWriter(bytes.length + 8).varint(writes.length)
   for (const write of writes) out.bytes(write)
   return out.finish()
 }

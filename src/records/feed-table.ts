@@ -5,7 +5,7 @@ import { limits } from '../core/limits.ts'
 
 const feedIdBytes = 16
 
-/** A value: naming more feeds gives a new table. Indexes never change, so a later table reads earlier commits too. */
+/** A value: naming more feeds gives a new table, and indexes never change. */
 export class FeedTable {
   readonly #feeds: readonly string[]
   readonly #indexes: ReadonlyMap<string, number>
@@ -35,6 +35,11 @@ export class FeedTable {
     const added = new Set<string>()
     for (const feed of feeds) if (!this.#indexes.has(feed)) added.add(feed)
     return added.size === 0 ? this : new FeedTable([...this.#feeds, ...added])
+  }
+
+  /** The table when it had so many feeds: to read a commit again as it was read first. */
+  first(count: number): FeedTable {
+    return count >= this.size ? this : new FeedTable(this.#feeds.slice(0, count))
   }
 
   toBytes(): Uint8Array {

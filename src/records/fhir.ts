@@ -44,7 +44,7 @@ export function resourcesOf(jsonText: string): {
 } {
   const reading = new Reading()
   const members = new Map(membersOf(jsonText))
-  reading.take(members, { path: '', depth: 0 })
+  reading.take(members, { path: '', depth: 0, id: undefined })
   return reading
 }
 
@@ -97,20 +97,28 @@ export function writesToReach(
 
 type Members = ReadonlyMap<string, string>
 
+interface ReadingPlace {
+  readonly path: string
+  /** Bundles around it. */
+  readonly depth: number
+  /** For a resource that does not say its own. */
+  readonly id: string | undefined
+}
+
 class Reading {
   readonly resources: Resource[] = []
   readonly rejections: Rejection[] = []
 
-  take(members: Members, { path, depth }: { path: string; depth: number }): Resource | undefined {
+  take(members: Members, place: ReadingPlace): Resource | undefined {
     try {
       if (members.get('resourceType') === '"Bundle"') {
-        return this.#takeBundle(members, { path, depth })
+        return this.#takeBundle(members, place)
       }
-      const resource = resourceOf(members, () => idOfContent(members))
+      const resource = resourceOf(members, () => place.id ?? idOfContent(members))
       this.resources.push(resource)
       return resource
     } catch (error) {
-      this.#reject(path, error)
+      this.#reject(place.path, error)
       return undefined
     }
   }
@@ -120,10 +128,7 @@ class Reading {
     this.rejections.push({ path, code: error.code, message: error.message })
   }
 
-  #takeBundle(
-    bundle: Members,
-    { path, depth }: { path: string; depth: number },
-  ): Resource | undefined {
+  #takeBundle(bundle: Members, { path, depth, id }: ReadingPlace): Resource | undefined {
     if (depth >= bundleDepth) throw new HavenError('NOT_FHIR', 'Bundles are nested too deeply.')
     const entries = this.#entriesOf(bundle, path)
     const idByUrn = new Map<string, string>()
@@ -134,7 +139,7 @@ class Reading {
     if (!isMoreThanEnvelope(bundle)) return undefined
     const withoutResources = new Map(bundle)
     if (bundle.has('entry')) withoutResources.set('entry', `[${kept.join(',')}]`)
-    const resource = resourceOf(withoutResources, () => idOfContent(bundle))
+    const resource = resourceOf(withoutResources, () => id ?? idOfContent(bundle))
     this.resources.push(resource)
     return resource
   }
@@ -162,11 +167,11 @@ class Reading {
     const rewritten = text.includes('"urn:')
       ? replaceStrings(text, 'reference', (reference) => idByUrn.get(reference))
       : text
-    const members = new Map(membersOf(rewritten))
-    if (!members.has('id') && entry.recordId !== undefined) {
-      members.set('id', JSON.stringify(idOf(entry.recordId)))
-    }
-    const resource = this.take(members, { path: entry.path, depth: depth + 1 })
+    const resource = this.take(new Map(membersOf(rewritten)), {
+      path: entry.path,
+      depth: depth + 1,
+      id: entry.recordId === undefined ? undefined : idOf(entry.recordId),
+    })
     if (resource === undefined) return entry.text
     return objectText(
       [...entry.members!].map(([name, json]) =>

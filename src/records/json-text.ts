@@ -38,9 +38,8 @@ export function compactJson(text: string): string {
 
 /** Whether `compactJson` would return just this text: what a value inside a commit has to be. */
 export function isCompactJson(text: string): boolean {
-  const scanner = new Scanner(text)
   try {
-    return scanner.compact() === text
+    return new Scanner(text).compact() === text
   } catch (error) {
     if (error instanceof HavenError) return false
     throw error

@@ -76,7 +76,8 @@ export function encodePayload(payload: RecordPayload, feeds: FeedTable): Uint8Ar
 /**
  * Updates are views into `bytes`.
  *
- * @param feeds - what the feed named before this commit, or at any later time
+ * @param feeds - what the feed named before this commit. A later table gives the same for every honest author; to decide
+ *   the same about a dishonest one, take `feeds.first(size)` with the size that the table had then.
  * @returns the payload, and the table after it
  * @throws HavenError `MALFORMED`
  */
@@ -118,20 +119,19 @@ function decodeContext(
   feeds: FeedTable,
 ): { context: ContextEntry[]; feeds: FeedTable } {
   const context: ContextEntry[] = []
+  const named = new Set<string>()
   // In the order of their indexes, for a table that ends before this commit.
-  const added = new Set<string>()
   const addedFeeds: string[] = []
   for (let rest = reader.count(1 + 1 + idPrefixBytes, limits.contextEntries); rest > 0; rest--) {
     const place = reader.varint()
     let feed: string | undefined
     if (place === 0) {
       feed = bytesToHex(reader.bytes(feedIdBytes))
-      if (feeds.indexOf(feed) === undefined && !added.has(feed)) {
-        added.add(feed)
-        addedFeeds.push(feed)
-      }
+      if (named.has(feed)) reader.fail('a feed that it names as new after it had named it')
+      if (feeds.indexOf(feed) === undefined) addedFeeds.push(feed)
     } else feed = feeds.feedAt(place - 1) ?? addedFeeds[place - 1 - feeds.size]
     if (feed === undefined) reader.fail('a feed that it never named')
+    named.add(feed)
     context.push({ feed, seq: reader.varint(), id: reader.bytes(idPrefixBytes) })
   }
   return { context, feeds: feeds.naming(addedFeeds) }

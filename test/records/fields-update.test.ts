@@ -90,3 +90,116 @@ describe('an encoded update', () => {
     }
   })
 })
+
+const put: Write = { field: 'x', op: 'put', value: '1' }
+const other = client - 1
+const plain = (structs: number[]): Uint8Array => Uint8Array.from(structs)
+
+function yjsUpdate(clientId: number, change: (doc: Y.Doc) => void): Uint8Array {
+  const doc = new Y.Doc()
+  doc.clientID = clientId
+  change(doc)
+  return Y.encodeStateAsUpdate(doc)
+}
+
+function v2Update(): Uint8Array {
+  const doc = new Y.Doc()
+  doc.clientID = client
+  doc.getArray(arrayName(client)).push([elementOf(put)])
+  return Y.encodeStateAsUpdateV2(doc)
+}
+
+/** An update of one write, whose element is as given. */
+function withElement(element: unknown): Uint8Array {
+  return yjsUpdate(client, (doc) => doc.getArray(arrayName(client)).push([element]))
+}
+
+describe('an update is not accepted', () => {
+  const own = arrayName(client)
+  test.each<[string, Uint8Array, number?]>([
+    ['empty bytes', plain([])],
+    ['garbage', plain([1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 3])],
+    ['Yjs V2', v2Update()],
+    [
+      'structs of another client',
+      encodeFieldsUpdate(other, 0, { writes: [put], deletedClocks: [] }),
+    ],
+    [
+      'structs of another client in the own array',
+      yjsUpdate(other, (doc) => doc.getArray(own).push([elementOf(put)])),
+    ],
+    [
+      'structs in a foreign array',
+      yjsUpdate(client, (doc) => doc.getArray(arrayName(other)).push([elementOf(put)])),
+    ],
+    ['a gap', encodeFieldsUpdate(client, 5, { writes: [put], deletedClocks: [] }), 4],
+    ['an overlap', encodeFieldsUpdate(client, 3, { writes: [put], deletedClocks: [] }), 4],
+    [
+      'deletions of another client',
+      encodeFieldsUpdate(other, 0, { writes: [], deletedClocks: [0] }),
+    ],
+    [
+      'deletions of what does not exist yet',
+      encodeFieldsUpdate(client, 4, { writes: [], deletedClocks: [4] }),
+      4,
+    ],
+    [
+      'deletions of what it brings',
+      encodeFieldsUpdate(client, 4, { writes: [put], deletedClocks: [4] }),
+      4,
+    ],
+    ['a deleted struct', yjsUpdate(client, pushAndDelete)],
+    ['a map', yjsUpdate(client, (doc) => doc.getMap(own).set('x', 1))],
+    ['text', yjsUpdate(client, (doc) => doc.getText(own).insert(0, 'x'))],
+    ['a nested type', yjsUpdate(client, (doc) => doc.getArray(own).push([new Y.Map()]))],
+    [
+      'bytes after its end',
+      plain([...encodeFieldsUpdate(client, 0, { writes: [put], deletedClocks: [] }), 0]),
+    ],
+    ['a number in a longer form', plain([0x80, 0x00, 0x00])],
+    ['a huge number of structs', plain([1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f, 5, 0])],
+    ['a huge number of deletions', plain([0, 1, 5, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f])],
+    ['a write that is no list', withElement('x')],
+    ['a write without an op', withElement(['x'])],
+    ['a write that is too long', withElement(['x', 'put', '1', [0, 1], 2])],
+    ['a field that is no text', withElement([1, 'put', '1'])],
+    ['a value that is no JSON', withElement(['x', 'put', '1,"deceased":true'])],
+    ['a value with white space', withElement(['x', 'put', '[1, 2]'])],
+    ['a value that is no text', withElement(['x', 'put', { a: 1 }])],
+    ['null for no value', withElement(['x', 'put', null])],
+    ['an odd list of unseen writes', withElement(['x', 'put', '1', [0]])],
+    ['negative places', withElement(['x', 'put', '1', [0, -1]])],
+    ['fractions', withElement(['x', 'put', '1', [0, 1.5]])],
+    ['a put of no field', withElement(['', 'put', '1'])],
+    ['a delete of a field', withElement(['x', 'delete'])],
+    ['a field name that is too long', withElement(['é'.repeat(129), 'put', '1'])],
+  ])('with %s', (_, update, clock = 0) => {
+    expect(readFieldsUpdate(update, client, clock)).toHaveProperty('problem')
+  })
+
+  test.prop([fc.uint8Array({ maxLength: 60 })])(
+    'when it is garbage, and nothing throws',
+    (bytes) => {
+      expect(readFieldsUpdate(bytes, client, 0)).toBeTypeOf('object')
+    },
+  )
+
+  test.prop([anyTransactions, fc.nat(), fc.integer({ min: 1, max: 255 })])(
+    'or means what Yjs reads in it, after one changed byte',
+    (transactions, at, change) => {
+      const { encoded } = bothWays(transactions)
+      const update = encoded[0]!.slice()
+      update[at % update.length]! ^= change
+      const read = readFieldsUpdate(update, client, 0)
+      if ('problem' in read) return
+      const doc = new Y.Doc()
+      Y.applyUpdate(doc, update)
+      expect(doc.getArray(arrayName(client)).toArray()).toEqual(read.writes.map(elementOf))
+    },
+  )
+})
+
+function pushAndDelete(doc: Y.Doc): void {
+  doc.getArray(arrayName(client)).push([elementOf(put)])
+  doc.getArray(arrayName(client)).delete(0)
+}
