@@ -7,7 +7,7 @@
 import { limits } from '../core/limits.ts'
 import { backoffMs } from './backoff.ts'
 
-export type TargetKind = 'typed' | 'remembered' | 'discovered'
+type TargetKind = 'typed' | 'remembered' | 'discovered'
 
 /** By kind. A typed address is a person's wish, and answers to no multicast that could say when to try again. */
 const retryCapMs: Record<TargetKind, number> = {

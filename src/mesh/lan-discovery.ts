@@ -14,7 +14,7 @@ import { CandidateFilter } from './candidate-filter.ts'
 import type { Answer, Candidate } from './candidate-filter.ts'
 import { InterfaceMdns } from './interface-mdns.ts'
 
-export const serviceName = '_havenmesh._udp.local'
+const serviceName = '_havenmesh._udp.local'
 
 /** Its questions add nothing to ours where both are heard; its answers are what counts. */
 const stockQueryMs = 60_000

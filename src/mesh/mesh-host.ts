@@ -20,7 +20,7 @@ import { watchNetwork } from './network-watch.ts'
 /** A link is not taken down for the sake of others while something goes over it. */
 const idleMs = 30_000
 /** Of one host, among the links that have not lived long enough to have shown what they are. */
-const newLinksPerHost = 12
+const newLinksPerHost = limits.sessions / 2
 /** A link that has lived so long, or brought a frame, came from an address worth remembering. */
 const workedMs = 2_000
 const rotated = 'ROTATED'

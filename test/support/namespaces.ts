@@ -7,7 +7,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess, SpawnOptions } from 'node:child_process'
 
-export interface NamespaceHost {
+interface NamespaceHost {
   /** On the network, e.g. `10.77.0.1`. */
   readonly ip: string
   readonly namespace: string
@@ -38,6 +38,8 @@ export interface LanOptions {
 }
 
 let networkCount = 0
+
+const ipProgram = 'ip'
 
 /** Whether this process may make namespaces, and the tools are there. */
 export function canUseNamespaces(): boolean {
@@ -148,7 +150,7 @@ function build(
       namespace,
       ip: `10.77.${network}.${number}`,
       exec(argv, options = {}) {
-        const child = spawn('ip', ['netns', 'exec', namespace, ...argv], options)
+        const child = spawn(ipProgram, ['netns', 'exec', namespace, ...argv], options)
         children.add(child)
         child.once('exit', () => children.delete(child))
         return child
@@ -170,7 +172,17 @@ function build(
       for (const index of (cables.get(number) ?? []).keys()) {
         const device = ['dev', `eth${index}`, 'root']
         const rate = ['rate', `${kbit}kbit`, 'burst', '16kb', 'latency', `${latencyMs}ms`]
-        run('ip', ['netns', 'exec', namespace, 'tc', 'qdisc', 'replace', ...device, 'tbf', ...rate])
+        run(ipProgram, [
+          'netns',
+          'exec',
+          namespace,
+          'tc',
+          'qdisc',
+          'replace',
+          ...device,
+          'tbf',
+          ...rate,
+        ])
       }
     },
     traffic(number) {
@@ -208,7 +220,7 @@ function numbers(count: number): number[] {
 }
 
 function ip(...args: string[]): string {
-  return run('ip', args)
+  return run(ipProgram, args)
 }
 
 function run(program: string, args: readonly string[]): string {
