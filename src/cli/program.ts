@@ -75,11 +75,17 @@ async function report(
   { cli, isJson }: { cli: Cli; isJson: boolean },
 ): Promise<number> {
   const { exitCode, code, message } = failureOf(error)
-  await cli.stderr.write(`haven: ${message}\n`)
-  if (code === 'INTERNAL' && cli.env.HAVEN_LOG === 'debug' && error instanceof Error)
-    await cli.stderr.write(`${error.stack}\n`)
-  if (isJson && !(error instanceof PrintedFailure))
-    await cli.stdout.write(`${jsonText({ error: { code, message } })}\n`)
+  const isUnexpected = code === 'INTERNAL' && error instanceof Error
+  const stack = isUnexpected && cli.env.HAVEN_LOG === 'debug' ? `${error.stack}\n` : ''
+  const document =
+    isJson && !(error instanceof PrintedFailure)
+      ? `${jsonText({ error: { code, message } })}\n`
+      : ''
+  // Where the output itself is what failed, the exit code has to do.
+  await Promise.allSettled([
+    cli.stderr.write(`haven: ${message}\n${stack}`),
+    cli.stdout.write(document),
+  ])
   return exitCode
 }
 

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 
 import { isHavenError } from '../../core/errors.ts'
 import type { DeviceStatus } from '../../device/api.ts'
+import { truncated } from '../cells.ts'
 import { type Cli, type Globals, globalsOf, print } from '../cli.ts'
 import { jsonText } from '../json.ts'
 import { openOperationsIfAny } from '../open.ts'
@@ -38,7 +39,9 @@ async function watchStatus(cli: Cli, globals: Globals): Promise<void> {
     const text = await statusOrBusy(cli, globals)
     if (text !== undefined && text !== shown) {
       await cli.stdout.write(
-        cli.stdout.isTerminal && !globals.json ? redraw(shown, text) : `${text}\n`,
+        cli.stdout.isTerminal && !globals.json
+          ? redraw(shown, text, cli.stdout.columns)
+          : `${text}\n`,
       )
       shown = text
     }
@@ -58,9 +61,11 @@ async function statusOrBusy(cli: Cli, globals: Globals): Promise<string | undefi
 }
 
 /** Over what was shown before, without clearing the screen in between, which would flicker. */
-function redraw(before: string, text: string): string {
+function redraw(before: string, text: string, columns: number): string {
   const up = before === '' ? '' : `\u001b[${before.split('\n').length}F`
-  return `${up}${text.replaceAll('\n', '\u001b[K\n')}\u001b[K\n\u001b[J`
+  // A line that wrapped would be counted as one.
+  const lines = text.split('\n').map((line) => `${truncated(line, columns - 1)}\u001b[K\n`)
+  return `${up}${lines.join('')}\u001b[J`
 }
 
 function pause(ms: number, stop: AbortSignal): Promise<void> {
