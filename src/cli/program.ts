@@ -71,14 +71,14 @@ function createProgram(cli: Cli): Command {
 }
 
 async function report(
-  error: unknown,
+  thrown: unknown,
   { cli, isJson }: { cli: Cli; isJson: boolean },
 ): Promise<number> {
-  const { exitCode, code, message } = failureOf(error)
-  const isUnexpected = code === 'INTERNAL' && error instanceof Error
-  const stack = isUnexpected && cli.env.HAVEN_LOG === 'debug' ? `${error.stack}\n` : ''
+  const { exitCode, code, message } = failureOf(thrown)
+  const isUnexpected = code === 'INTERNAL' && thrown instanceof Error
+  const stack = isUnexpected && cli.env.HAVEN_LOG === 'debug' ? `${thrown.stack}\n` : ''
   const document =
-    isJson && !(error instanceof PrintedFailure)
+    isJson && !(thrown instanceof PrintedFailure)
       ? `${jsonText({ error: { code, message } })}\n`
       : ''
   // Where the output itself is what failed, the exit code has to do.
