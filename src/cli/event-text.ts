@@ -51,7 +51,7 @@ export function nameOf({ id, name }: { id: string; name: string | null }): strin
   return name === null ? id.slice(0, 8) : printable(name)
 }
 
-export function trafficText({ commits, bytes }: Extract<DeviceEvent, { event: 'sync' }>): string {
+function trafficText({ commits, bytes }: Extract<DeviceEvent, { event: 'sync' }>): string {
   return `received ${countText(commits.in, 'commit')} (${bytesText(bytes.in)}), sent ${commits.out.toLocaleString('en')} (${bytesText(bytes.out)})`
 }
 
@@ -68,7 +68,7 @@ ${' '.repeat(26)}haven up --peer ${reachable(addresses).map(printable).join(' ')
 }
 
 /** What another computer can dial; a loopback address only when there is nothing else. */
-export function reachable(addresses: readonly string[]): readonly string[] {
+function reachable(addresses: readonly string[]): readonly string[] {
   const beyondThisComputer = addresses.filter(
     (address) => !/^\/(ip4\/127\.|ip6\/::1\/)/.test(address),
   )

@@ -33,7 +33,7 @@ export function progressBar(
 }
 
 /** `████████░░░░░░░░░░░░░░░░  33 %   1,240 records   12 MB/s   4 s left` */
-export function progressText(
+function progressText(
   { records, bytes }: ImportProgress,
   { totalBytes, elapsedMs }: { totalBytes: number | undefined; elapsedMs: number },
 ): string {

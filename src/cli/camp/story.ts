@@ -15,7 +15,7 @@ const field = 'birthDate'
 const edits = { registration: '1979-01-01', pharmacy: '1979-07-15' }
 
 /** A step that has happened. */
-export interface Step {
+interface Step {
   name: string
   /** What came of it, for people. */
   outcome: string

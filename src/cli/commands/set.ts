@@ -35,9 +35,7 @@ export function addSet(program: Command, cli: Cli): void {
 }
 
 /** @throws HavenError `USAGE`; whether a value is JSON is for the device to judge */
-export function parseAssignments(
-  assignments: readonly string[],
-): Map<string, JsonText | undefined> {
+function parseAssignments(assignments: readonly string[]): Map<string, JsonText | undefined> {
   const fields = new Map<string, JsonText | undefined>()
   for (const assignment of assignments) {
     const at = assignment.indexOf('=')

@@ -12,7 +12,7 @@ import type {
 } from '../../../src/device/api.ts'
 
 /** What a fake device was asked to do. */
-export interface Asked {
+interface Asked {
   invited: InviteOptions[]
   written: {
     collection: string
