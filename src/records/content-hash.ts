@@ -1,6 +1,7 @@
 /** The content hash of a collection: docs/data-model.md. */
 import { ByteWriter } from '../core/codec.ts'
 import { domainHash } from '../crypto/hash.ts'
+import { writeText } from './pooled-text.ts'
 
 const hashBytes = 32
 
@@ -32,9 +33,9 @@ function listOf(live: readonly HashedWrite[]): Uint8Array {
   const unsorted = new ByteWriter(1024)
   const ends: number[] = []
   for (const { field, op, value } of live) {
-    unsorted.text(field).text(op)
+    writeText(writeText(unsorted, field), op)
     if (value === undefined) unsorted.u8(0)
-    else unsorted.u8(1).text(value)
+    else writeText(unsorted.u8(1), value)
     ends.push(unsorted.length)
   }
   const bytes = unsorted.finish()
