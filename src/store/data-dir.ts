@@ -44,6 +44,8 @@ export interface DataDirectory {
   readonly runsFile: string
   /** Its presence asks the next start to look for damage. */
   readonly suspectFile: string
+  /** Numbers of the tables whose checksums were right. */
+  readonly intactFile: string
 }
 
 export function dataDirectory(path: string): DataDirectory {
@@ -57,6 +59,7 @@ export function dataDirectory(path: string): DataDirectory {
     reserveFile: join(absolute, 'reserve'),
     runsFile: join(absolute, 'runs'),
     suspectFile: join(absolute, 'suspect'),
+    intactFile: join(absolute, 'intact'),
   }
 }
 

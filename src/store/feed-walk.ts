@@ -10,13 +10,6 @@ export interface Place {
   readonly id: Uint8Array
 }
 
-/** Commits that should be there and are not: from ≤ seq ≤ to. */
-export interface Hole {
-  readonly feed: string
-  readonly from: number
-  readonly to: number
-}
-
 export const startOfFeed: Place = { seq: 0, id: zeroId }
 
 /** Follows `prev` along every branch, in the order of seq. */

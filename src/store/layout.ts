@@ -23,7 +23,7 @@ export type RowKind = keyof typeof rowKinds
 export const feedIdBytes = 16
 /** Of a commit id, in keys. */
 export const shortIdBytes = 8
-/** Above every seq: 2^48 - 1 commits of one feed are more than anyone writes. */
+/** Greater than every seq: nobody writes 2^48 commits into one feed. */
 export const maxSeq = 2 ** 48 - 1
 
 const seqBytes = 6
@@ -56,7 +56,7 @@ export function placeKey(
 /** The rows of one feed with after < seq ≤ upTo. */
 export function placeRange(
   kind: 'commit' | 'context',
-  { feed, after, upTo = maxSeq - 1 }: { feed: string; after: number; upTo?: number | undefined },
+  { feed, after, upTo = maxSeq }: { feed: string; after: number; upTo?: number | undefined },
 ): KeyRange {
   const bound = (seq: number): Uint8Array => {
     const key = new Uint8Array(1 + feedIdBytes + seqBytes)

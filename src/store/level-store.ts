@@ -1,4 +1,5 @@
 /** {@link CommitStore} over LevelDB. Layout, guarantees and recovery: docs/storage.md. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { bytesToHex, equalBytes, utf8ToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { HavenError } from '../core/errors.ts'
@@ -16,9 +17,12 @@ import type { Damage } from './damage.ts'
 import { refuseNewerFormat, storeFormat } from './data-dir.ts'
 import { binary, databaseError, isDamage, readAhead, writeOptions } from './database.ts'
 import type { BatchOperation, Database } from './database.ts'
+import { FeedCheck } from './feed-check.ts'
+import type { Hole } from './feed-check.ts'
 import { FeedWalk, startOfFeed } from './feed-walk.ts'
 import type { Place } from './feed-walk.ts'
 import {
+  feedKey,
   formatKey,
   keyCheckKey,
   kindRange,
@@ -61,6 +65,25 @@ export interface LevelStore extends CommitStore {
   readonly failure: HavenError | undefined
   /** The end of the unbroken chain of intact commits that begins after `from` (or with the feed). */
   tipOf(feed: string, from?: Place): Promise<Place>
+  /**
+   * Checks the last commits of every feed, for the start: places where commits are missing between commits, or where one
+   * was that is gone. A replica that holds only a part of a feed finds its floors among them.
+   */
+  verifyTails(): Promise<Hole[]>
+  /**
+   * Checks everything that was not checked before: file checksums, then every feed from where the last check ended.
+   * Takes its time, and goes on at the next call after it was aborted.
+   */
+  verifyInBackground(signal: AbortSignal, onHole: (hole: Hole) => void): Promise<VerifyReport>
+}
+
+export interface VerifyReport {
+  /** Aborted otherwise. */
+  readonly isComplete: boolean
+  /** Files are damaged: the next start makes the database anew. */
+  readonly filesDamaged: boolean
+  readonly commits: number
+  readonly holes: number
 }
 
 /**
@@ -89,15 +112,20 @@ export async function openLevelStore(
 }
 
 const usualLockWaitMs = 5_000
+/** More than a power cut can take: what was written last is checked at the start, the rest in the background. */
+const tailCommits = 256
+/** A few milliseconds of work. */
+const commitsAtOnce = 200
 const keyCheckText = utf8ToBytes('haven')
 
 function injected(db: Database): OpenedDatabase {
   return {
     db,
     place: 'memory',
-    report: { firstRun: false, reserveReleased: false },
+    report: { firstRun: false, salvage: undefined, reserveReleased: false },
     diskFull: undefined,
     suspect: () => undefined,
+    checkMoreTables: () => Promise.resolve('done'),
     close: () => db.close(),
   }
 }
@@ -169,7 +197,7 @@ class LevelCommitStore implements LevelStore {
 
   async idsAt(feed: string, seq: number): Promise<Uint8Array[]> {
     const range = placeRange('commit', { feed, after: seq - 1, upTo: seq })
-    const keys = await this.#reading(() => this.#db.keys({ ...range, ...binary }).all())
+    const keys = await this.#keys(range)
     return keys.flatMap((key) => placeOfKey(key)?.shortId ?? [])
   }
 
@@ -269,11 +297,97 @@ class LevelCommitStore implements LevelStore {
     return walk.tip()
   }
 
+  async verifyTails(): Promise<Hole[]> {
+    const holes: Hole[] = []
+    for await (const { feed, lastSeq } of this.#feeds()) {
+      const verified = await this.#verified(feed)
+      const isFar = lastSeq - verified.seq > tailCommits
+      const check = new FeedCheck(feed, isFar ? lastSeq - tailCommits : verified)
+      await this.#checkFeed(check)
+      holes.push(...check.holes)
+      if (!isFar) await this.#setVerified(feed, check.intactEnd)
+    }
+    return holes
+  }
+
+  async verifyInBackground(
+    signal: AbortSignal,
+    onHole: (hole: Hole) => void,
+  ): Promise<VerifyReport> {
+    const report = { isComplete: false, filesDamaged: false, commits: 0, holes: 0 }
+    for (let state = 'more'; state === 'more' && !signal.aborted; await nextTurn()) {
+      state = await this.#opened.checkMoreTables()
+      if (state === 'damaged') {
+        report.filesDamaged = true
+        this.#damaged({ row: 'unknown' })
+      }
+    }
+    for await (const { feed } of this.#feeds()) {
+      const check = new FeedCheck(feed, await this.#verified(feed))
+      report.commits += await this.#checkFeed(check, signal)
+      await this.#setVerified(feed, check.intactEnd)
+      report.holes += check.holes.length
+      for (const hole of check.holes) onHole(hole)
+      if (signal.aborted) return report
+    }
+    return { ...report, isComplete: !signal.aborted }
+  }
+
   async close(): Promise<void> {
     const stopped = new HavenError('STOPPED', 'The store has been closed.')
     await this.#queue.settled()
     this.#queue.fail(stopped)
     await this.#opened.close()
+  }
+
+  /** Returns the number of commits that were looked at. */
+  async #checkFeed(check: FeedCheck, signal?: AbortSignal): Promise<number> {
+    let count = 0
+    const range = placeRange('commit', { feed: check.feed, after: check.beginAfter })
+    for await (const [key, row] of this.#rows(range)) {
+      const commit = this.#intactCommit(key, row)
+      if (commit !== undefined) check.next(commit)
+      if (++count % commitsAtOnce !== 0 || signal === undefined) continue
+      if (signal.aborted) return count
+      await nextTurn()
+    }
+    check.end()
+    return count
+  }
+
+  /** One seek for a feed, however many commits it has. */
+  async *#feeds(): AsyncGenerator<{ feed: string; lastSeq: number }> {
+    for (let { gte, lt } = kindRange('commit'); ;) {
+      const [first] = await this.#keys({ gte, lt, limit: 1 })
+      const feed = first === undefined ? undefined : placeOfKey(first)?.feed
+      if (feed === undefined) return
+      const range = placeRange('commit', { feed, after: -1 })
+      const [last] = await this.#keys({ ...range, limit: 1, reverse: true })
+      const lastSeq = last === undefined ? 0 : (placeOfKey(last)?.seq ?? 0)
+      yield { feed, lastSeq }
+      gte = range.lt
+    }
+  }
+
+  #keys(range: KeyRange & { limit?: number; reverse?: boolean }): Promise<Uint8Array[]> {
+    return this.#reading(() => this.#db.keys({ ...range, ...binary }).all())
+  }
+
+  async #verified(feed: string): Promise<Place> {
+    const key = feedKey('verified', feed)
+    const row = await this.#get(key)
+    const value = row === undefined ? undefined : decodeChecked(key, row)
+    if (value === undefined) return startOfFeed
+    const reader = new ByteReader(value, 'verified row')
+    return { seq: reader.u64(), id: reader.bytes(32) }
+  }
+
+  async #setVerified(feed: string, { seq, id }: Place): Promise<void> {
+    // What could not be noted is checked again.
+    if (this.failure !== undefined) return
+    const key = feedKey('verified', feed)
+    const operation = checkedOperation(key, new ByteWriter(40).u64(seq).bytes(id).finish())
+    await this.#queue.write({ operations: [operation], bytes: 64, sync: false })
   }
 
   #intactCommit(key: Uint8Array, row: Uint8Array): StoredCommit | undefined {
