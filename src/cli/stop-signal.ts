@@ -17,5 +17,7 @@ function listen(): AbortController {
       stop.abort()
     })
   process.on('disconnect', () => stop.abort())
+  // Listening must not keep the process from ending.
+  process.channel?.unref()
   return stop
 }
