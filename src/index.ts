@@ -1,4 +1,5 @@
 /** The public API of Havenmesh. */
+export { createDevice } from './device/create-device.ts'
 export type * from './device/api.ts'
 export { HavenError, isHavenError } from './core/errors.ts'
 export type { ErrorCode } from './core/errors.ts'

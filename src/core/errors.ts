@@ -80,3 +80,7 @@ export function isHavenError(error: unknown, code?: ErrorCode): error is HavenEr
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new TypeError(`assertion failed: ${message}`)
 }
+
+export function isErrorCode(code: string): code is ErrorCode {
+  return (errorCodes as readonly string[]).includes(code)
+}

@@ -226,7 +226,6 @@ export function verifyFact(
   if (fact.kind === 'revocation') {
     return fact.revocation.mesh === from.mesh && verifyRevocation(fact.revocation)
   }
-  if (fact.kind === 'deviceName') return fact.device === from.author
   return fact.kind !== 'rootKeys' || isSignedByRoot(fact, from.mesh)
 }
 

@@ -145,7 +145,10 @@ export function evaluateMembership(
     !isHidden(placed.feed, placed.author, placed.seq, placed.commitId)
 
   const sorted = facts.toSorted(byTime)
-  const members = membersOf(standing, namesByDevice(sorted.filter(isShown)))
+  const members = membersOf(
+    standing,
+    namesByDevice(sorted.filter(isShown), (placed) => verdict.isByAdmin(placed)),
+  )
   const byAdmins = sorted.filter((placed) => verdict.isByAdmin(placed))
   const epochs = epochsByCollection(byAdmins)
 
@@ -330,13 +333,23 @@ function revocationsInForce(
   return inForce
 }
 
-/** The last name that each device gave itself. @param shown - in the order of time */
-function namesByDevice(shown: readonly PlacedFact[]): Map<string, Uint8Array> {
-  const names = new Map<string, Uint8Array>()
-  for (const { fact, author } of shown.filter(isKind('deviceName'))) {
-    if (fact.device === author) names.set(author, fact.name)
+/**
+ * The last name that each device gave itself; for one that gave none (a courier can't seal a name), the last that an admin gave it.
+ *
+ * @param shown - in the order of time
+ */
+function namesByDevice(
+  shown: readonly PlacedFact[],
+  isByAdmin: (placed: PlacedFact) => boolean,
+): Map<string, Uint8Array> {
+  const given = new Map<string, Uint8Array>()
+  const own = new Map<string, Uint8Array>()
+  for (const placed of shown.filter(isKind('deviceName'))) {
+    const { fact, author } = placed
+    if (fact.device === author) own.set(author, fact.name)
+    else if (isByAdmin(placed)) given.set(fact.device, fact.name)
   }
-  return names
+  return new Map([...given, ...own])
 }
 
 function membersOf(

@@ -1,0 +1,347 @@
+/**
+ * One collection's derived state: which writers there are, what their commits had seen, what the records look like.
+ *
+ * All of it follows from the commits, and can be thrown away and built again.
+ */
+import { bytesToHex, hexToBytes } from '../core/bytes.ts'
+import { ByteReader, ByteWriter } from '../core/codec.ts'
+import { decodeHeader } from '../feed/commit.ts'
+import type { FeedChain } from '../feed/chain.ts'
+import type { CommitStore, StoreChange } from '../feed/commit-store.ts'
+import { yjsClientId } from '../feed/descriptor.ts'
+import type { FeedDescriptor } from '../feed/descriptor.ts'
+import { CausalIndex } from '../records/causality.ts'
+import { ContentSum, recordHash } from '../records/content-hash.ts'
+import { canonicalFreeUpdate } from '../records/doc.ts'
+import { decodeRecordState, encodeRecordState } from '../records/record-bytes.ts'
+import { emptyRecord } from '../records/record-state.ts'
+import type { RecordState, Writer } from '../records/record-state.ts'
+import { strategyOf } from '../records/strategies.ts'
+import { liveWritesOf, viewRecord } from '../records/visibility.ts'
+import type { RecordView } from '../records/visibility.ts'
+import type { ContextEntry } from '../records/record-payload.ts'
+import type { Replica } from '../sync/replica.ts'
+
+/** An entry of a context whose commit is not held yet. */
+interface PendingEntry {
+  readonly writer: string
+  readonly seq: number
+  readonly entry: ContextEntry
+}
+
+export class Collection {
+  readonly id: string
+  readonly #store: CommitStore
+  readonly #replica: Replica
+  causal = new CausalIndex()
+  readonly #pending = new Map<string, PendingEntry[]>()
+  #causalReady: Promise<void> | undefined
+  #sum = new ContentSum()
+  #records = 0
+  /** Records with several live writes of one field; undefined until somebody needs to know. */
+  #contested: Set<string> | undefined
+
+  readonly #integratedTo: (writer: string) => number
+
+  /** @param integratedTo - the seq up to which a writer's commits are part of the derived state */
+  constructor(
+    id: string,
+    ports: { store: CommitStore; replica: Replica; integratedTo: (writer: string) => number },
+  ) {
+    this.id = id
+    this.#store = ports.store
+    this.#replica = ports.replica
+    this.#integratedTo = ports.integratedTo
+  }
+
+  get contentHash(): string {
+    return bytesToHex(this.#sum.toBytes())
+  }
+
+  /** Records that exist and are not deleted. */
+  get recordCount(): number {
+    return this.#records
+  }
+
+  async restore(): Promise<void> {
+    const bytes = await this.#store.secret(`sum/${this.id}`)
+    if (bytes === undefined) return
+    const reader = new ByteReader(bytes, 'content sum')
+    this.#sum = ContentSum.fromBytes(reader.bytes(32))
+    this.#records = reader.varint()
+  }
+
+  sumChange(): StoreChange {
+    const value = new ByteWriter(40).bytes(this.#sum.toBytes()).varint(this.#records).finish()
+    return { kind: 'secret', name: `sum/${this.id}`, value }
+  }
+
+  /** The writer that a stretch of a feed is. */
+  writerOf(descriptor: FeedDescriptor, chain: FeedChain, segment: number): Writer {
+    const ancestors: string[] = []
+    for (
+      let at = chain.segments[segment]?.parent ?? -1;
+      at !== -1;
+      at = chain.segments[at]!.parent
+    ) {
+      ancestors.push(chain.writerOf(at))
+    }
+    const writer = chain.segments.length === 0 ? descriptor.feed : chain.writerOf(segment)
+    return {
+      writer,
+      feed: descriptor.feed,
+      clientId: yjsClientId(descriptor, 'fields'),
+      freeClientId: yjsClientId(descriptor, 'free'),
+      ancestors,
+    }
+  }
+
+  /** Makes the writers of a feed known to the causal index: parents first. */
+  nameWriters(chain: FeedChain): void {
+    if (chain.segments.length === 0) this.causal.addWriter(chain.feed)
+    for (const [index, segment] of chain.segments.entries()) {
+      const parent = chain.segments[segment.parent]
+      this.causal.addWriter(
+        chain.writerOf(index),
+        parent === undefined
+          ? undefined
+          : { writer: chain.writerOf(segment.parent), seq: parent.to },
+      )
+    }
+  }
+
+  /** Loads what commits had seen, once: needed as soon as two writers meet in a record. */
+  causalityReady(): Promise<void> {
+    this.#causalReady ??= this.#loadCausality()
+    return this.#causalReady
+  }
+
+  async #loadCausality(): Promise<void> {
+    const feeds = [...this.#replica.descriptors()].filter(
+      ({ collection }) => bytesToHex(collection) === this.id,
+    )
+    for (const { feed } of feeds) this.nameWriters(this.#replica.chain(feed))
+    for (const { feed } of feeds) {
+      for await (const row of this.#store.contexts(feed)) {
+        const { writer, entries } = decodeContextRow(row.value)
+        await this.#see(writer, row.seq, entries)
+      }
+    }
+  }
+
+  /**
+   * A commit's context: what it names and we hold counts; the rest counts when it arrives.
+   *
+   * @returns the row to store
+   */
+  async sees(
+    feed: string,
+    writer: string,
+    seq: number,
+    id: Uint8Array,
+    context: readonly ContextEntry[],
+  ): Promise<StoreChange[]> {
+    if (context.length === 0) return []
+    if (this.#causalReady !== undefined) {
+      await this.#causalReady
+      await this.#see(writer, seq, context)
+    }
+    return [{ kind: 'context', feed, seq, id, value: encodeContextRow(writer, context) }]
+  }
+
+  async #see(writer: string, seq: number, entries: readonly ContextEntry[]): Promise<void> {
+    const resolved: { writer: string; seq: number }[] = []
+    for (const entry of entries) {
+      const seen = await this.#writerAt(entry)
+      if (seen !== undefined) resolved.push({ writer: seen, seq: entry.seq })
+      else {
+        const waiting = this.#pending.get(entry.feed)
+        if (waiting === undefined) this.#pending.set(entry.feed, [{ writer, seq, entry }])
+        else waiting.push({ writer, seq, entry })
+      }
+    }
+    if (resolved.length > 0) this.causal.addSeen(writer, seq, resolved)
+  }
+
+  /**
+   * The writer whose commit is at a place, if its id is the one that is named and it has been integrated: only then the contexts on the
+   * way to it are complete.
+   */
+  async #writerAt(entry: ContextEntry): Promise<string | undefined> {
+    const chain = this.#replica.chain(entry.feed)
+    if (entry.seq > chain.seq) return undefined
+    const writer = await this.#writerNamed(chain, entry)
+    return writer !== undefined && this.#integratedTo(writer) >= entry.seq ? writer : undefined
+  }
+
+  async #writerNamed(chain: FeedChain, entry: ContextEntry): Promise<string | undefined> {
+    this.nameWriters(chain)
+    const prefix = bytesToHex(entry.id)
+    const candidates = chain.segmentsAt(entry.seq)
+    for (const index of candidates) {
+      const segment = chain.segments[index]!
+      if (segment.to === entry.seq && segment.head.startsWith(prefix)) return chain.writerOf(index)
+    }
+    const ids = await this.#store.idsAt(entry.feed, entry.seq)
+    const id = ids.find((each) => bytesToHex(each).startsWith(prefix))
+    if (id === undefined) return undefined
+    if (candidates.length === 1) return chain.writerOf(candidates[0]!)
+    // A forked feed: back along the chain to where a branch begins.
+    let at = await this.#store.commit(entry.feed, entry.seq, id)
+    while (at !== undefined) {
+      const current = bytesToHex(at.id)
+      const found = chain.segments.findIndex((segment) => segment.first === current)
+      if (found !== -1) return chain.writerOf(found)
+      at = await this.#store.commit(entry.feed, at.seq - 1, decodeHeader(at.header).prev)
+    }
+    return undefined
+  }
+
+  /** Commits of a feed have been integrated: contexts that named them count now. Returns whether anything changed. */
+  async integrated(feed: string): Promise<boolean> {
+    if (this.#causalReady === undefined) return false
+    await this.#causalReady
+    const waiting = this.#pending.get(feed)
+    if (waiting === undefined) return false
+    const resolved: PendingEntry[] = []
+    const still: PendingEntry[] = []
+    for (const each of waiting) {
+      if ((await this.#writerAt(each.entry)) === undefined) still.push(each)
+      else resolved.push(each)
+    }
+    if (resolved.length === 0) return false
+    if (still.length === 0) this.#pending.delete(feed)
+    else this.#pending.set(feed, still)
+    // Their records were not touched by what arrived, but what replaces what may have changed.
+    const contested = await this.states([...(await this.#contestedRecords())])
+    const before = contested.map((state) => this.measure(state))
+    for (const { writer, seq, entry } of resolved) await this.#see(writer, seq, [entry])
+    for (const [index, state] of contested.entries())
+      this.recount(before[index]!, this.measure(state))
+    return true
+  }
+
+  async states(ids: readonly string[]): Promise<RecordState[]> {
+    const rows = await this.#store.records(this.id, ids)
+    return rows.map((row, index) =>
+      row === undefined ? emptyRecord(ids[index]!) : decodeRecordState(row),
+    )
+  }
+
+  async state(id: string): Promise<RecordState | undefined> {
+    const row = await this.#store.record(this.id, id)
+    return row === undefined ? undefined : decodeRecordState(row)
+  }
+
+  async *allStates(): AsyncIterable<RecordState> {
+    for await (const row of this.#store.allRecords(this.id)) yield decodeRecordState(row)
+  }
+
+  async view(state: RecordState): Promise<RecordView> {
+    if (state.writers.size > 1) await this.causalityReady()
+    return this.#viewNow(state)
+  }
+
+  #viewNow(state: RecordState): RecordView {
+    for (const writer of state.writers.values()) {
+      if (!this.causal.has(writer.writer)) this.nameWriters(this.#replica.chain(writer.feed))
+      if (!this.causal.has(writer.writer)) this.causal.addWriter(writer.writer)
+    }
+    return viewRecord(state, this.causal, { strategyOf: (field) => strategyOf(state.id, field) })
+  }
+
+  /** A record's new state, and its part of sum and count: `before` was measured before any context of this step counted. */
+  replace(before: Measure, after: RecordState): StoreChange {
+    this.recount(before, this.measure(after))
+    return { kind: 'record', collection: this.id, id: after.id, value: encodeRecordState(after) }
+  }
+
+  /** Replaces a record's part of sum and count. */
+  recount(before: Measure, after: Measure): void {
+    this.#apply(before, -1)
+    this.#apply(after, 1)
+  }
+
+  /** The caller has loaded the causality if the record has several writers. */
+  measure(state: RecordState): Measure {
+    if (state.writers.size === 0)
+      return { id: state.id, exists: false, contested: false, hash: undefined }
+    const view = this.#viewNow(state)
+    const live = liveWritesOf(state, this.causal)
+    const free = canonicalFreeUpdate(state)
+    const fields = new Set<string>()
+    let contested = false
+    for (const write of live) {
+      if (fields.has(write.field)) contested = true
+      fields.add(write.field)
+    }
+    return {
+      id: state.id,
+      exists: view.exists,
+      contested,
+      hash:
+        live.length === 0 && free === undefined ? undefined : recordHash(state.id, { live, free }),
+    }
+  }
+
+  #apply(measure: Measure, sign: 1 | -1): void {
+    if (measure.hash !== undefined) {
+      if (sign === 1) this.#sum.add(measure.hash)
+      else this.#sum.subtract(measure.hash)
+    }
+    if (measure.exists) this.#records += sign
+    if (this.#contested !== undefined && sign === 1) {
+      if (measure.contested) this.#contested.add(measure.id)
+      else this.#contested.delete(measure.id)
+    }
+  }
+
+  async #contestedRecords(): Promise<Set<string>> {
+    if (this.#contested === undefined) {
+      const contested = new Set<string>()
+      for await (const state of this.allStates()) {
+        if (state.writers.size > 1 && this.measure(state).contested) contested.add(state.id)
+      }
+      this.#contested = contested
+    }
+    return this.#contested
+  }
+
+  /** Throws everything derived away, to build it again from the commits. */
+  async forget(): Promise<StoreChange[]> {
+    await this.#store.clearRecords(this.id)
+    this.#sum = new ContentSum()
+    this.#records = 0
+    this.#contested = undefined
+    this.#pending.clear()
+    this.causal = new CausalIndex()
+    this.#causalReady = undefined
+    return [this.sumChange()]
+  }
+}
+
+/** What a record counts for in its collection. */
+export interface Measure {
+  readonly id: string
+  readonly exists: boolean
+  readonly contested: boolean
+  readonly hash: Uint8Array | undefined
+}
+
+function encodeContextRow(writer: string, entries: readonly ContextEntry[]): Uint8Array {
+  const out = new ByteWriter(32 * entries.length + 40).text(writer).varint(entries.length)
+  for (const entry of entries) out.bytes(hexToBytes(entry.feed)).varint(entry.seq).bytes(entry.id)
+  return out.finish()
+}
+
+function decodeContextRow(bytes: Uint8Array): { writer: string; entries: ContextEntry[] } {
+  const reader = new ByteReader(bytes, 'context row')
+  const writer = reader.text(64)
+  const entries = Array.from({ length: reader.count(21) }, () => ({
+    feed: bytesToHex(reader.bytes(16)),
+    seq: reader.varint(),
+    id: reader.bytes(4).slice(),
+  }))
+  reader.end()
+  return { writer, entries }
+}

@@ -1,0 +1,633 @@
+/** The library's front door: a device over a data directory. */
+import type * as Y from 'yjs'
+
+import { HavenError, isHavenError } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+import { utf8ToBytes } from '../core/bytes.ts'
+import { domainHash } from '../crypto/hash.ts'
+import { recoveryEntropy, rootSeeds } from '../crypto/recovery-words.ts'
+import { signingKeyFromSeed } from '../crypto/signing.ts'
+import { issueCertificate } from '../identity/certificate.ts'
+import { encodeControlPayload, decodeControlPayload } from '../identity/control-fact.ts'
+import { DeviceKeys } from '../identity/device-key.ts'
+import { openEpochKey } from '../identity/epoch.ts'
+import { recoveryKey } from '../identity/hello.ts'
+import { decodeInvitation, joinKey } from '../identity/invitation.ts'
+import { meshIdOf } from '../identity/names.ts'
+import type { MeshHost } from '../mesh/mesh-host.ts'
+import { defaultDirectories, prepareDataDirectory } from '../store/data-dir.ts'
+import { createKeystore, openKeystore } from '../store/keystore.ts'
+import type { Keystore } from '../store/keystore.ts'
+import { openLevelStore } from '../store/level-store.ts'
+import type { LevelStore } from '../store/level-store.ts'
+import { openMark } from '../store/mark.ts'
+import type { Mark } from '../store/mark.ts'
+import type { Link, LinkHandler } from '../sync/link.ts'
+import type {
+  Device,
+  DeviceEvent,
+  DeviceInfo,
+  DeviceOptions,
+  DeviceStatus,
+  FoundOptions,
+  ImportProgress,
+  ImportResult,
+  ImportSource,
+  Invitation,
+  InviteOptions,
+  JoinOptions,
+  JsonText,
+  MembershipResult,
+  MeshInfo,
+  RecordView,
+  RecoverOptions,
+  UpOptions,
+  WriteResult,
+} from './api.ts'
+import { foundMesh } from './founding.ts'
+import { joinOverLink, recoverOverLink } from './joining-link.ts'
+import type { JoinEnd } from './joining-link.ts'
+import { LiveDocs } from './live-docs.ts'
+import { MeshRuntime } from './mesh-runtime.ts'
+import { epochChange, loadMembership, membershipChange } from './own-membership.ts'
+import type { OwnMembership } from './own-membership.ts'
+import { RecordOperations } from './record-operations.ts'
+import { homedir } from 'node:os'
+import { systemClock, systemRandom, systemTimers } from './system.ts'
+
+/** Time to find the inviting device, when the caller does not give up earlier. */
+const searchMs = 60_000
+
+/**
+ * Opens the device that lives in a data directory, and creates its keys when the directory is new.
+ *
+ * @throws HavenError `STORE_BUSY` when another process has it open, `STORE_NOT_WRITABLE`, `STORE_NEWER_VERSION`, `KEYSTORE_UNREADABLE`,
+ *   `DISK_FULL`, `STORE_FAILED`
+ */
+export async function createDevice(options: DeviceOptions): Promise<Device> {
+  const directory = await prepareDataDirectory(options.dataDir)
+  const log = options.log ?? (() => {})
+  const keystore =
+    (await openKeystore(directory.keysFile, { passphrase: options.passphrase })) ??
+    (await createKeystore(
+      directory.keysFile,
+      { store: systemRandom.bytes(32), device: DeviceKeys.generate(systemRandom).encode() },
+      { passphrase: options.passphrase },
+    ))
+  const storeKey = keystore.get('store')
+  const deviceKey = keystore.get('device')
+  if (storeKey === undefined || deviceKey === undefined) {
+    throw new HavenError(
+      'KEYSTORE_UNREADABLE',
+      'The key file of this device is incomplete. Restore it from a backup, or enrol the device anew.',
+    )
+  }
+  const damaged: string[] = []
+  const store = await openLevelStore({
+    location: directory.path,
+    storeKey,
+    lockWaitMs: options.lockWaitMs,
+    onDamage: (damage) => {
+      damaged.push(damage.row)
+      log({
+        level: 'error',
+        code: 'STORE_DAMAGED',
+        message: 'A damaged row was found in the store.',
+        row: damage.row,
+      })
+    },
+  })
+  try {
+    const keys = DeviceKeys.decode(deviceKey)
+    const state =
+      options.stateDir ?? defaultDirectories({ env: process.env, home: homedir() }).state
+    const mark = await openMark({
+      stateDirectory: state,
+      deviceId: keys.device,
+      dataDirectory: directory.path,
+    })
+    const device = new LocalDevice({
+      options,
+      dataDir: directory.path,
+      store,
+      keys,
+      keystore,
+      mark,
+      damaged,
+    })
+    await device.open()
+    return device
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+interface Parts {
+  readonly options: DeviceOptions
+  readonly dataDir: string
+  readonly store: LevelStore
+  readonly keys: DeviceKeys
+  readonly keystore: Keystore
+  readonly mark: Mark
+  readonly damaged: readonly string[]
+}
+
+class LocalDevice implements Device {
+  readonly dataDir: string
+  readonly #parts: Parts
+  readonly #listeners = new Set<(event: DeviceEvent) => void>()
+  #membership: OwnMembership | undefined
+  #runtime: MeshRuntime | undefined
+  #docs: LiveDocs | undefined
+  #host: MeshHost | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+    this.dataDir = parts.dataDir
+  }
+
+  async open(): Promise<void> {
+    this.#membership = await loadMembership(this.#parts.store)
+    if (this.#membership?.complete === true) await this.#start(this.#membership)
+  }
+
+  async #start(membership: OwnMembership): Promise<MeshRuntime> {
+    this.#membership = membership
+    const { store, keys, mark } = this.#parts
+    this.#runtime = await MeshRuntime.open({
+      store,
+      keys,
+      membership,
+      mark,
+      clock: systemClock,
+      random: systemRandom,
+      timers: systemTimers,
+      emit: (event) => {
+        this.#emit(event)
+      },
+      log: (level, code, message, details) =>
+        this.#parts.options.log?.({ level, code, message, ...details }),
+    })
+    this.#docs = new LiveDocs(this.#runtime, (error) => {
+      this.#parts.options.log?.({
+        level: 'error',
+        code: isHavenError(error) ? error.code : 'INTERNAL',
+        message: String(error),
+      })
+    })
+    const founding = await store.secret('founding/facts')
+    if (founding !== undefined) {
+      // A founding that was interrupted is finished.
+      if (this.#runtime.replica.feeds === 0)
+        await this.#runtime.writeFacts(decodeControlPayload(founding).facts)
+      await store.batch([{ kind: 'secret', name: 'founding/facts', value: undefined }])
+    }
+    return this.#runtime
+  }
+
+  get info(): DeviceInfo | null {
+    if (this.#membership?.complete !== true || this.#runtime === undefined) return null
+    const { control } = this.#runtime
+    return {
+      id: control.device,
+      name: control.nameOf(control.device) ?? emptyToNull(this.#membership.deviceName),
+      role: control.ownRole,
+    }
+  }
+
+  get mesh(): MeshInfo | null {
+    if (this.#membership?.complete !== true || this.#runtime === undefined) return null
+    return {
+      id: this.#membership.mesh,
+      name: this.#runtime.control.meshName ?? emptyToNull(this.#membership.meshName),
+    }
+  }
+
+  // ---- becoming a member ----
+
+  async found({
+    meshName,
+    deviceName,
+  }: FoundOptions): Promise<MembershipResult & { recovery: string }> {
+    this.#assertNoMesh()
+    const name = checkedName(deviceName ?? 'first device', limits.deviceNameBytes)
+    const { store, keys } = this.#parts
+    const nowMs = systemClock.nowMs()
+    const founded = foundMesh(
+      { meshName: checkedName(meshName, limits.meshNameBytes), deviceName: name },
+      keys,
+      { nowMs, random: systemRandom },
+    )
+    const membership: OwnMembership = {
+      mesh: founded.mesh,
+      meshName,
+      deviceName: name,
+      chain: [founded.certificate],
+      complete: true,
+      code: '',
+    }
+    const facts = encodeControlPayload({ time: { ms: nowMs, counter: 0 }, facts: founded.facts })
+    await store.batch([
+      membershipChange(membership),
+      ...founded.keys.map(({ collection, key }) => epochChange(collection, key)),
+      { kind: 'secret', name: 'founding/facts', value: facts },
+    ])
+    await this.#start(membership)
+    return { ...this.#result(), recovery: founded.words }
+  }
+
+  async join(code: string, { deviceName, signal }: JoinOptions = {}): Promise<MembershipResult> {
+    this.#assertNoMesh()
+    const invitation = decodeInvitation(code, this.#resumesJoin(code) ? 0 : systemClock.nowMs())
+    const { store, keys } = this.#parts
+    const name = checkedName(
+      deviceName ?? this.#membership?.deviceName ?? '',
+      limits.deviceNameBytes,
+      true,
+    )
+    let membership: OwnMembership | undefined
+    const terms = {
+      mesh: invitation.mesh,
+      key: joinKey(invitation),
+      inviter: invitation.inviter,
+      keys,
+      deviceName: name,
+      random: systemRandom,
+      store: async (
+        offer: import('../identity/joining.ts').JoinOffer,
+        inviterChain: readonly import('../identity/certificate.ts').Certificate[],
+      ) => {
+        membership = {
+          mesh: invitation.mesh,
+          meshName: offer.meshName,
+          deviceName: name,
+          chain: [offer.certificate, ...inviterChain],
+          complete: false,
+          code: normalCode(code),
+        }
+        const changes = offer.keys.flatMap(({ collection, epoch, sealed }) => {
+          const key = openEpochKey(
+            sealed,
+            { mesh: invitation.mesh, collection, epoch },
+            keys.agreement,
+          )
+          return key === undefined ? [] : [epochChange(collection, key)]
+        })
+        await store.batch([membershipChange(membership), ...changes])
+      },
+    }
+    await this.#search((link, end) => joinOverLink(link, terms, end), invitation.addresses, signal)
+    if (membership === undefined)
+      throw new HavenError('INTERNAL', 'The join ended without a certificate.')
+    const complete = { ...membership, complete: true }
+    await store.batch([membershipChange(complete)])
+    await this.#start(complete)
+    return this.#result()
+  }
+
+  async recover({
+    words,
+    deviceName,
+    peers = [],
+    signal,
+  }: RecoverOptions): Promise<MembershipResult> {
+    this.#assertNoMesh()
+    const { store, keys } = this.#parts
+    const root = signingKeyFromSeed(rootSeeds(recoveryEntropy(words)).signing)
+    const mesh = meshIdOf(root.publicKey)
+    const name = checkedName(deviceName ?? 'recovered device', limits.deviceNameBytes)
+    const certificate = issueCertificate(
+      {
+        mesh,
+        device: keys.device,
+        agreementKey: keys.agreement.publicKey,
+        role: 'admin',
+        issuedAtMs: systemClock.nowMs(),
+      },
+      root,
+      systemRandom,
+    )
+    const membership: OwnMembership = {
+      mesh,
+      meshName: '',
+      deviceName: name,
+      chain: [certificate],
+      complete: true,
+      code: '',
+    }
+    const terms = {
+      mesh,
+      key: recoveryKey(root.publicKey, mesh),
+      keys,
+      certificate,
+      random: systemRandom,
+      store: async (grants: readonly import('../identity/epoch.ts').KeyGrant[]) => {
+        const changes = grants.flatMap(({ collection, epoch, sealed }) => {
+          const key = openEpochKey(sealed, { mesh, collection, epoch }, keys.agreement)
+          return key === undefined ? [] : [epochChange(collection, key)]
+        })
+        await store.batch([membershipChange(membership), ...changes])
+      },
+    }
+    try {
+      await this.#search((link, end) => recoverOverLink(link, terms, end), peers, signal)
+    } catch (error) {
+      if (!isHavenError(error, 'INVITER_NOT_FOUND')) throw error
+      throw new HavenError(
+        'RECOVERY_NO_PEER',
+        'No device of the mesh of these words was found. Check the words, bring a running device near, or give its address with --peer.',
+      )
+    }
+    const runtime = await this.#start(membership)
+    await runtime.writeFacts([{ kind: 'certificate', certificate }])
+    await runtime.introduce()
+    return this.#result()
+  }
+
+  /** Dials every address and every device that is found until a conversation over one of the links has reached its end. */
+  async #search(
+    converse: (link: Link, end: (end: JoinEnd) => void) => LinkHandler,
+    addresses: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { createMeshHost } = await import('../mesh/mesh-host.ts')
+    let lastError: HavenError | undefined
+    let host: MeshHost | undefined
+    const timeout = AbortSignal.timeout(searchMs)
+    try {
+      await new Promise<void>((resolve, reject) => {
+        const stop = (): void => {
+          reject(
+            lastError ??
+              new HavenError(
+                'INVITER_NOT_FOUND',
+                'The inviting device was not found. Bring both into one network and keep haven up or haven invite running there.',
+              ),
+          )
+        }
+        signal?.addEventListener('abort', stop)
+        timeout.addEventListener('abort', stop)
+        host = createMeshHost({
+          transportSeed: systemRandom.bytes(32),
+          listen: ['/ip4/127.0.0.1/tcp/0'],
+          peers: [...addresses],
+          remembered: [],
+          mdns: true,
+          hashBinding,
+          accept: (link) => {
+            if (link.side === 'listener') {
+              queueMicrotask(() => {
+                link.close('not a member')
+              })
+              return silent
+            }
+            return converse(link, (end) => {
+              if (end.done) resolve()
+              else if (end.final) reject(end.error)
+              // Strangers close without a word; what an inviter said is worth more.
+              else if (lastError === undefined || end.error.code !== 'PEER_CLOSED')
+                lastError = end.error
+            })
+          },
+        })
+        host.start().catch(reject)
+        if (signal?.aborted === true) stop()
+      })
+    } finally {
+      await host?.stop()
+    }
+  }
+
+  #resumesJoin(code: string): boolean {
+    return this.#membership?.complete === false && this.#membership.code === normalCode(code)
+  }
+
+  #assertNoMesh(): void {
+    if (this.#membership?.complete === true) {
+      throw new HavenError(
+        'ALREADY_MEMBER',
+        'This device belongs to a mesh already. Use another --data directory for another mesh.',
+      )
+    }
+  }
+
+  #result(): MembershipResult {
+    return { mesh: this.mesh!, device: this.info! }
+  }
+
+  #running(): MeshRuntime {
+    if (this.#closing !== undefined) throw new HavenError('STOPPED', 'This device has been closed.')
+    if (this.#runtime === undefined) {
+      throw new HavenError(
+        'NOT_MEMBER',
+        'This device belongs to no mesh yet. Run haven init to found one, or haven join with an invitation.',
+      )
+    }
+    return this.#runtime
+  }
+
+  // ---- running ----
+
+  async up({ listen, peers = [], mdns = true }: UpOptions = {}): Promise<{ addresses: string[] }> {
+    const runtime = this.#running()
+    if (this.#host !== undefined) throw new HavenError('USAGE', 'This device is up already.')
+    const { createMeshHost } = await import('../mesh/mesh-host.ts')
+    const remembered = await this.#rememberedAddresses()
+    const host = createMeshHost({
+      transportSeed: systemRandom.bytes(32),
+      ...(listen === undefined || listen.length === 0 ? {} : { listen }),
+      peers,
+      remembered,
+      mdns,
+      accept: runtime.driver.accept,
+      hashBinding,
+      onAddressWorked: (address) => {
+        void this.#rememberAddress(address)
+      },
+      log: (event, details) =>
+        this.#parts.options.log?.({ level: 'debug', code: 'MESH', message: event, ...details }),
+    })
+    this.#host = host
+    runtime.driver.resume()
+    try {
+      await host.start()
+    } catch (error) {
+      this.#host = undefined
+      throw error
+    }
+    const addresses = host.addresses()
+    runtime.emit({ event: 'ready', addresses })
+    return { addresses }
+  }
+
+  async #rememberedAddresses(): Promise<string[]> {
+    return (await this.#parts.store.metas('address/')).map(({ name }) =>
+      name.slice('address/'.length),
+    )
+  }
+
+  async #rememberAddress(address: string): Promise<void> {
+    try {
+      const known = await this.#parts.store.metas('address/')
+      const changes = known
+        .slice(0, Math.max(0, known.length - rememberedAddressesMax))
+        .map(({ name }) => ({ kind: 'meta' as const, name, value: undefined }))
+      await this.#parts.store.batch(
+        [...changes, { kind: 'meta', name: `address/${address}`, value: utf8ToBytes('1') }],
+        { sync: false },
+      )
+    } catch {
+      // It will be found again.
+    }
+  }
+
+  async invite(options: InviteOptions = {}): Promise<Invitation> {
+    const runtime = this.#running()
+    return await runtime.inviter.invite(options, this.#host?.addresses() ?? [])
+  }
+
+  async invitationUsed(code: string, signal?: AbortSignal): Promise<DeviceInfo | null> {
+    return await this.#running().inviter.used(code, signal)
+  }
+
+  // ---- records ----
+
+  async import(
+    sources: Iterable<ImportSource> | AsyncIterable<ImportSource>,
+    options: { onProgress?: (progress: ImportProgress) => void } = {},
+  ): Promise<ImportResult> {
+    return await this.#records().import(sources, options.onProgress)
+  }
+
+  export(collection?: string): AsyncIterable<string> {
+    return this.#records().export(collection)
+  }
+
+  async list(collection: string): Promise<{ id: string }[]> {
+    return await this.#records().list(collection)
+  }
+
+  async get(collection: string, id: string): Promise<RecordView> {
+    return await this.#records().get(collection, id)
+  }
+
+  async set(
+    collection: string,
+    id: string,
+    fields: Iterable<[string, JsonText | undefined]>,
+    options: { urgent?: boolean } = {},
+  ): Promise<WriteResult> {
+    return await this.#records().set(collection, id, fields, options.urgent ?? false)
+  }
+
+  async delete(
+    collection: string,
+    id: string,
+    options: { urgent?: boolean } = {},
+  ): Promise<WriteResult> {
+    return await this.#records().delete(collection, id, options.urgent ?? false)
+  }
+
+  async doc(collection: string, id: string): Promise<Y.Doc> {
+    this.#running()
+    return await this.#docs!.open(collection, id)
+  }
+
+  #records(): RecordOperations {
+    return new RecordOperations(this.#running())
+  }
+
+  async status(): Promise<DeviceStatus> {
+    const runtime = this.#running()
+    const { replica } = runtime
+    const collections: DeviceStatus['collections'] = {}
+    for (const id of runtime.control.membership.collections.keys()) {
+      const name = runtime.collectionName(id)
+      if (name === null) continue
+      const collection = await runtime.integrator.collection(id)
+      collections[name] = { records: collection.recordCount, contentHash: collection.contentHash }
+    }
+    const notices = runtime.notices
+    if (this.#parts.damaged.length > 0) {
+      notices.push({
+        code: 'STORE_DAMAGED',
+        message: 'Damage was found in the store. What is missing comes again from other devices.',
+      })
+    }
+    if (this.#host !== undefined && this.#host.multicast() === false) {
+      notices.push({
+        code: 'NO_MULTICAST',
+        message:
+          'This network does not pass multicast on: devices have to be told addresses (--peer).',
+      })
+    }
+    return {
+      device: this.info,
+      mesh: this.mesh,
+      peers: runtime.peers.all(),
+      collections,
+      clock: { feeds: replica.feeds, commits: replica.commits, digest: replica.digest },
+      notices,
+      running: this.#host !== undefined,
+      addresses: this.#host?.addresses() ?? [],
+    }
+  }
+
+  subscribe(listener: (event: DeviceEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  #emit(event: DeviceEvent): void {
+    for (const listener of this.#listeners) listener(event)
+    if (event.event === 'change' && this.#runtime !== undefined) {
+      void this.#docs
+        ?.changed(this.#runtime.collectionId(event.collection), event.ids)
+        .catch(() => {})
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    await this.#docs?.close()
+    await this.#host?.stop()
+    this.#host = undefined
+    await this.#runtime?.close()
+    await this.#parts.store.close()
+    await this.#parts.mark.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
+const rememberedAddressesMax = 64
+
+const silent: LinkHandler = { received() {}, writable() {}, closed() {} }
+
+function hashBinding(parts: readonly Uint8Array[]): Uint8Array {
+  return domainHash('havenmesh/libp2p/v1', ...parts)
+}
+
+function normalCode(code: string): string {
+  return code.toUpperCase().replaceAll(/[\s-]/g, '')
+}
+
+function emptyToNull(text: string): string | null {
+  return text === '' ? null : text
+}
+
+function checkedName(name: string, maxBytes: number, mayBeEmpty = false): string {
+  const trimmed = name.trim()
+  if ((trimmed === '' && !mayBeEmpty) || utf8ToBytes(trimmed).length > maxBytes) {
+    throw new HavenError('USAGE', `A name has 1 to ${maxBytes} bytes of text.`)
+  }
+  return trimmed
+}

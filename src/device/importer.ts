@@ -1,0 +1,179 @@
+/** FHIR files in: resources become records, what changed becomes commits, and each line that can't be taken is reported. */
+import { bytesToUtf8, concatBytes } from '../core/bytes.ts'
+import { HavenError, isHavenError } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+import { resourcesOf, writesToReach } from '../records/fhir.ts'
+import type { Resource } from '../records/fhir.ts'
+import type { ImportProgress, ImportResult, ImportSource, Rejection } from './api.ts'
+import type { RecordChange, RecordWriter, Written } from './record-writer.ts'
+
+export interface ImporterOptions {
+  readonly writer: RecordWriter
+  /** @throws HavenError `UNKNOWN_COLLECTION`, `NOT_ALLOWED` */
+  readonly collectionNamed: (name: string) => string
+  readonly onProgress?: ((progress: ImportProgress) => void) | undefined
+}
+
+/** FHIR deflates about five to six times: so much text fills a commit of 256 KiB. */
+const batchBytes = 1_200_000
+/** Rejections that are kept; their number goes on counting in the message of the last. */
+const rejectionsMax = 10_000
+
+export class Importer {
+  readonly #options: ImporterOptions
+  readonly #result = { records: 0, unchanged: 0, commits: 0, rejected: [] as Rejection[] }
+  readonly #batches = new Map<string, { changes: RecordChange[]; bytes: number }>()
+  #writing: Promise<void> = Promise.resolve()
+  #bytes = 0
+
+  constructor(options: ImporterOptions) {
+    this.#options = options
+  }
+
+  /** @throws HavenError of the store; what had been reported as progress is durable then */
+  async run(sources: Iterable<ImportSource> | AsyncIterable<ImportSource>): Promise<ImportResult> {
+    for await (const source of sources) {
+      try {
+        if (source.format === 'ndjson') await this.#lines(source)
+        else await this.#document(source)
+      } catch (error) {
+        if (!isHavenError(error, 'PATH_UNREADABLE')) throw error
+        this.#reject({ source: source.name, line: 0, code: error.code, message: error.message })
+      }
+    }
+    for (const name of this.#batches.keys()) await this.#flush(name)
+    await this.#writing
+    return this.#result
+  }
+
+  async #lines(source: ImportSource): Promise<void> {
+    let pending: Uint8Array[] = []
+    let pendingBytes = 0
+    let tooLong = false
+    let line = 1
+    const end = async (): Promise<void> => {
+      if (tooLong) {
+        const message = `The line is longer than ${limits.importLineBytes / 1024 / 1024} MiB. Split the resource, or leave its attachment out.`
+        this.#reject({ source: source.name, line, code: 'LINE_TOO_LONG', message })
+      } else if (pendingBytes > 0) {
+        await this.#text(
+          source.name,
+          line,
+          pending.length === 1 ? pending[0]! : concatBytes(...pending),
+        )
+      }
+      pending = []
+      pendingBytes = 0
+      tooLong = false
+      line++
+    }
+    for await (const chunk of source.chunks) {
+      this.#bytes += chunk.length
+      let from = 0
+      for (let at = chunk.indexOf(10); at !== -1; at = chunk.indexOf(10, from)) {
+        if (pendingBytes + at - from > limits.importLineBytes) tooLong = true
+        else if (at > from) {
+          pending.push(chunk.subarray(from, at))
+          pendingBytes += at - from
+        }
+        await end()
+        from = at + 1
+      }
+      if (pendingBytes + chunk.length - from > limits.importLineBytes) {
+        // Not kept: a line without an end must not fill the memory.
+        tooLong = true
+        pending = []
+        pendingBytes = 0
+      } else if (!tooLong && from < chunk.length) {
+        pending.push(chunk.slice(from))
+        pendingBytes += chunk.length - from
+      }
+    }
+    await end()
+  }
+
+  async #document(source: ImportSource): Promise<void> {
+    const chunks: Uint8Array[] = []
+    let bytes = 0
+    for await (const chunk of source.chunks) {
+      bytes += chunk.length
+      this.#bytes += chunk.length
+      if (bytes <= limits.importBundleBytes) chunks.push(chunk.slice())
+    }
+    if (bytes > limits.importBundleBytes) {
+      const message = `The file is longer than ${limits.importBundleBytes / 1024 / 1024} MiB. Export it as NDJSON, a resource a line.`
+      this.#reject({ source: source.name, line: 1, code: 'TOO_LARGE', message })
+      return
+    }
+    await this.#text(source.name, 1, concatBytes(...chunks))
+  }
+
+  async #text(source: string, line: number, bytes: Uint8Array): Promise<void> {
+    let text: string
+    try {
+      text = bytesToUtf8(bytes)
+    } catch {
+      this.#reject({
+        source,
+        line,
+        code: 'JSON_INVALID',
+        message: 'The text is not UTF-8. Save the file as UTF-8.',
+      })
+      return
+    }
+    if (line === 1 && text.startsWith('\uFEFF')) text = text.slice(1)
+    if (text.trim() === '') return
+    let found: ReturnType<typeof resourcesOf>
+    try {
+      found = resourcesOf(text)
+    } catch (error) {
+      if (!(error instanceof HavenError)) throw error
+      this.#reject({ source, line, code: error.code, message: error.message })
+      return
+    }
+    for (const { path, code, message } of found.rejections) {
+      this.#reject({ source, line, code, message: path === '' ? message : `${path}: ${message}` })
+    }
+    for (const resource of found.resources) await this.#add(resource)
+  }
+
+  async #add(resource: Resource): Promise<void> {
+    const batch = this.#batches.get(resource.collection) ?? { changes: [], bytes: 0 }
+    this.#batches.set(resource.collection, batch)
+    batch.changes.push({
+      id: resource.recordId,
+      plan: (view) => writesToReach(view.fields, resource.fields),
+    })
+    for (const [name, json] of resource.fields) batch.bytes += name.length + json.length + 8
+    if (batch.bytes >= batchBytes) await this.#flush(resource.collection)
+  }
+
+  /** Writes a batch while the next one is being read. */
+  async #flush(name: string): Promise<void> {
+    const batch = this.#batches.get(name)
+    if (batch === undefined || batch.changes.length === 0) return
+    this.#batches.set(name, { changes: [], bytes: 0 })
+    await this.#writing
+    const collection = this.#options.collectionNamed(name)
+    const writing = this.#options.writer.write(collection, 'routine', batch.changes)
+    this.#writing = writing.then((written) => {
+      this.#count(batch.changes.length, written)
+    })
+    // Failures surface at the next await; until then they must not count as unhandled.
+    this.#writing.catch(() => {})
+  }
+
+  #count(asked: number, written: Written): void {
+    this.#result.records += written.changed.length
+    this.#result.unchanged += asked - written.changed.length
+    this.#result.commits += written.commits
+    this.#options.onProgress?.({
+      records: this.#result.records + this.#result.unchanged,
+      bytes: this.#bytes,
+    })
+  }
+
+  #reject(rejection: Rejection): void {
+    if (this.#result.rejected.length < rejectionsMax) this.#result.rejected.push(rejection)
+  }
+}

@@ -1,0 +1,488 @@
+/**
+ * From commits to records: each feed is decrypted and taken in, in its own order, as far as its keys are held.
+ *
+ * Where a verdict changes (somebody was removed, or restored) or a feed turns out to have forked, the collection is built again from its
+ * commits: what is visible is a function of the set of commits, and this is that function.
+ */
+import { bytesToHex, hexToBytes } from '../core/bytes.ts'
+import { ByteReader, ByteWriter } from '../core/codec.ts'
+import type { Clock } from '../core/environment.ts'
+import { isHavenError } from '../core/errors.ts'
+import { followTime, zeroTime } from '../core/hybrid-time.ts'
+import type { HybridTime } from '../core/hybrid-time.ts'
+import { limits } from '../core/limits.ts'
+import type { FeedChain } from '../feed/chain.ts'
+import { commitKinds, decodeHeader } from '../feed/commit.ts'
+import type { CommitHeader } from '../feed/commit.ts'
+import type { CommitStore, StoreChange, StoredCommit } from '../feed/commit-store.ts'
+import type { FeedDescriptor } from '../feed/descriptor.ts'
+import { openCiphertext, unpackPayload } from '../feed/seal.ts'
+import { FeedTable } from '../records/feed-table.ts'
+import { decodePayload } from '../records/record-payload.ts'
+import type { RecordPayload } from '../records/record-payload.ts'
+import { applyFieldsUpdate, applyFreeUpdate } from '../records/record-state.ts'
+import type { RecordState } from '../records/record-state.ts'
+import type { Replica } from '../sync/replica.ts'
+import { Collection } from './collection.ts'
+import type { Measure } from './collection.ts'
+import type { ControlPlane } from './control-plane.ts'
+import type { Mutex } from './mutex.ts'
+
+/** How far a writer's commits are part of the derived state. */
+export interface Position {
+  readonly writer: string
+  readonly seq: number
+  readonly id: string
+  readonly table: FeedTable
+}
+
+interface Progress {
+  readonly positions: Map<string, Position>
+  /** The verdict that the positions were reached under. */
+  verdict: string
+}
+
+/** A payload, put together from its parts. */
+interface Whole {
+  readonly seq: number
+  readonly id: Uint8Array
+  readonly header: CommitHeader
+  readonly payload: RecordPayload
+  readonly table: FeedTable
+}
+
+const readBytes = 1024 * 1024
+
+export interface IntegratorOptions {
+  readonly store: CommitStore
+  readonly replica: Replica
+  readonly control: ControlPlane
+  readonly clock: Clock
+  /** Held whenever derived state is read to be changed. */
+  readonly lock: Mutex
+  readonly changed: (collection: string, ids: readonly string[]) => void
+  readonly failed: (error: unknown) => void
+  /** A foreign commit that can't be understood or accepted. */
+  readonly marked: (feed: string, seq: number, reason: string) => void
+}
+
+export class Integrator {
+  readonly #options: IntegratorOptions
+  readonly #progress = new Map<string, Progress>()
+  readonly #collections = new Map<string, Collection>()
+  readonly #dirty = new Set<string>()
+  /** Feeds that wait for the key of their next commit. */
+  readonly waitingForKey = new Set<string>()
+  #running: Promise<void> | undefined
+  time: HybridTime = zeroTime
+
+  constructor(options: IntegratorOptions) {
+    this.#options = options
+  }
+
+  async restore(): Promise<void> {
+    const { store, replica } = this.#options
+    for (const { name, value } of await store.secrets('at/')) {
+      const progress = decodeProgress(value)
+      this.#progress.set(name.slice(3), progress)
+      for (const { writer, seq } of progress.positions.values()) this.#integratedTo.set(writer, seq)
+    }
+    const time = await store.meta('time')
+    if (time !== undefined) {
+      const reader = new ByteReader(time, 'hybrid time')
+      this.time = { ms: reader.u64(), counter: reader.u16() }
+    }
+    const interrupted = await store.secrets('rebuild/')
+    for (const { name } of interrupted) await this.#rebuild(name.slice('rebuild/'.length))
+    for (const { collection } of replica.descriptors())
+      await this.collection(bytesToHex(collection))
+    this.verdictsChanged()
+    for (const chain of replica.chains()) this.#dirty.add(chain.feed)
+  }
+
+  async collection(id: string): Promise<Collection> {
+    let collection = this.#collections.get(id)
+    if (collection === undefined) {
+      collection = new Collection(id, {
+        store: this.#options.store,
+        replica: this.#options.replica,
+        integratedTo: (writer) => this.#integratedTo.get(writer) ?? 0,
+      })
+      this.#collections.set(id, collection)
+      await collection.restore()
+    }
+    return collection
+  }
+
+  collections(): Iterable<Collection> {
+    return this.#collections.values()
+  }
+
+  readonly #integratedTo = new Map<string, number>()
+
+  positions(feed: string): Iterable<Position> {
+    return this.#progress.get(feed)?.positions.values() ?? []
+  }
+
+  position(feed: string, writer: string): Position | undefined {
+    return this.#progress.get(feed)?.positions.get(writer)
+  }
+
+  feedsOf(collection: string): FeedDescriptor[] {
+    return [...this.#options.replica.descriptors()].filter(
+      (each) => bytesToHex(each.collection) === collection,
+    )
+  }
+
+  /** There are commits of these feeds that have not been integrated. */
+  wake(feeds: Iterable<string>): void {
+    for (const feed of feeds) this.#dirty.add(feed)
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined
+      if (this.#dirty.size > 0) this.wake([])
+    })
+  }
+
+  /** Resolves when everything that is held and readable is part of the records. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running
+  }
+
+  /** Verdicts or keys may have changed: collections whose verdicts did are built again. */
+  verdictsChanged(): void {
+    const rebuild = new Set<string>()
+    for (const descriptor of this.#options.replica.descriptors()) {
+      const collection = bytesToHex(descriptor.collection)
+      if (collection === this.#options.control.meshCollection) continue
+      const progress = this.#progress.get(descriptor.feed)
+      if (progress === undefined) continue
+      if (progress.verdict !== this.#options.control.verdictOf(descriptor)) rebuild.add(collection)
+      else if (this.#namesChanged(descriptor.feed, progress)) rebuild.add(collection)
+    }
+    for (const collection of rebuild) this.#rebuilds.add(collection)
+    for (const feed of this.waitingForKey) this.#dirty.add(feed)
+  }
+
+  readonly #rebuilds = new Set<string>()
+
+  /** A feed has forked: its branches are writers of their own from now on. */
+  forked(feed: string): void {
+    const descriptor = this.#options.replica.descriptor(feed)
+    if (descriptor !== undefined) this.#rebuilds.add(bytesToHex(descriptor.collection))
+    this.wake([feed])
+  }
+
+  #namesChanged(feed: string, progress: Progress): boolean {
+    const chain = this.#options.replica.chain(feed)
+    const names = new Set(chain.segments.map((_, index) => chain.writerOf(index)))
+    return [...progress.positions.values()].some((position) => !names.has(position.writer))
+  }
+
+  async #run(): Promise<void> {
+    const { lock } = this.#options
+    try {
+      while (this.#dirty.size > 0 || this.#rebuilds.size > 0) {
+        for (const collection of this.#rebuilds) {
+          this.#rebuilds.delete(collection)
+          await lock.run(() => this.#rebuild(collection))
+        }
+        for (const feed of this.#dirty) {
+          this.#dirty.delete(feed)
+          const descriptor = this.#options.replica.descriptor(feed)
+          if (
+            descriptor === undefined ||
+            bytesToHex(descriptor.collection) === this.#options.control.meshCollection
+          )
+            continue
+          while (this.#rebuilds.size === 0 && (await lock.run(() => this.#step(descriptor)))) {
+            // One batch after the other, so that writers get their turn.
+          }
+          if (this.#rebuilds.size > 0) this.#dirty.add(feed)
+        }
+      }
+    } catch (error) {
+      this.#options.failed(error)
+    }
+  }
+
+  async #rebuild(id: string): Promise<void> {
+    const { store } = this.#options
+    const collection = await this.collection(id)
+    const feeds = this.feedsOf(id).map(({ feed }) => feed)
+    const positions = feeds.map((feed): StoreChange => ({
+      kind: 'secret',
+      name: `at/${feed}`,
+      value: undefined,
+    }))
+    await store.batch([
+      { kind: 'secret', name: `rebuild/${id}`, value: new Uint8Array([1]) },
+      ...positions,
+    ])
+    for (const feed of feeds) {
+      for (const writer of this.#progress.get(feed)?.positions.keys() ?? [])
+        this.#integratedTo.delete(writer)
+      this.#progress.delete(feed)
+      this.#dirty.add(feed)
+      await store.clearContexts(feed)
+    }
+    await store.batch([
+      ...(await collection.forget()),
+      { kind: 'secret', name: `rebuild/${id}`, value: undefined },
+    ])
+  }
+
+  /** One batch of one feed. Returns whether there may be more. */
+  async #step(descriptor: FeedDescriptor): Promise<boolean> {
+    const { store, replica, control } = this.#options
+    const chain = replica.chain(descriptor.feed)
+    const progress = this.#progress.get(descriptor.feed) ?? {
+      positions: new Map<string, Position>(),
+      verdict: control.verdictOf(descriptor),
+    }
+    if (this.#namesChanged(descriptor.feed, progress)) {
+      this.#rebuilds.add(bytesToHex(descriptor.collection))
+      return false
+    }
+    for (const [index, segment] of chain.segments.entries()) {
+      const writer = chain.writerOf(index)
+      const position = progress.positions.get(writer) ?? this.#startOf(chain, index, progress)
+      if (position === undefined || position.seq >= segment.to) continue
+      const read = await store.commits({
+        feed: descriptor.feed,
+        after: position.seq,
+        upTo: segment.to,
+        maxBytes: readBytes,
+      })
+      const commits = chainFrom(
+        read,
+        position.id,
+        position.seq < segment.from ? segment.first : undefined,
+      )
+      const wholes = await this.#open(descriptor, commits, position)
+      if (wholes === undefined) continue
+      await this.#integrate(descriptor, { chain, index, progress }, wholes)
+      return true
+    }
+    return false
+  }
+
+  #startOf(chain: FeedChain, index: number, progress: Progress): Position | undefined {
+    const segment = chain.segments[index]!
+    const writer = chain.writerOf(index)
+    if (segment.parent === -1)
+      return { writer, seq: segment.from - 1, id: '0'.repeat(64), table: FeedTable.empty }
+    const parent = progress.positions.get(chain.writerOf(segment.parent))
+    if (parent === undefined || parent.seq < chain.segments[segment.parent]!.to) return undefined
+    return { ...parent, writer }
+  }
+
+  /** Decrypts and reads as many whole payloads as can be; undefined when the first can't be read (yet). */
+  async #open(
+    descriptor: FeedDescriptor,
+    commits: readonly StoredCommit[],
+    position: Position,
+  ): Promise<{ wholes: Whole[]; end: Position } | undefined> {
+    const { control } = this.#options
+    const wholes: Whole[] = []
+    let { table } = position
+    let end: Position | undefined
+    let parts: Uint8Array[] = []
+    let partBytes = 0
+    for (const [index, commit] of commits.entries()) {
+      const header = decodeHeader(commit.header)
+      const epochKey = control.epochKey(bytesToHex(header.epoch))
+      if (epochKey === undefined) {
+        this.waitingForKey.add(descriptor.feed)
+        break
+      }
+      this.waitingForKey.delete(descriptor.feed)
+      try {
+        const place = { epochKey, salt: header.salt, feed: header.feed, seq: header.seq }
+        const part = unpackPayload(openCiphertext(commit.ciphertext, place, commit.header))
+        parts.push(part)
+        partBytes += part.length
+        if (partBytes > limits.updateBytes + limits.commitPlaintextBytes)
+          throw new RangeError('too long')
+        if (header.continued) {
+          // The rest may lie behind what was read in one go.
+          if (index === commits.length - 1) {
+            const more = await this.#rest(descriptor, commit)
+            for (const next of more) commits = [...commits, next]
+            if (more.length > 0) return await this.#open(descriptor, commits, position)
+          }
+          continue
+        }
+        const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+        if (header.kind === commitKinds.records) {
+          const decoded = decodePayload(bytes, table)
+          table = decoded.feeds
+          wholes.push({ seq: commit.seq, id: commit.id, header, payload: decoded.payload, table })
+        }
+      } catch (error) {
+        if (!isHavenError(error) && !(error instanceof RangeError)) throw error
+        this.#options.marked(descriptor.feed, commit.seq, error.message)
+      }
+      parts = []
+      partBytes = 0
+      end = { writer: position.writer, seq: commit.seq, id: bytesToHex(commit.id), table }
+    }
+    return end === undefined ? undefined : { wholes, end }
+  }
+
+  async #rest(descriptor: FeedDescriptor, last: StoredCommit): Promise<StoredCommit[]> {
+    const more = await this.#options.store.commits({
+      feed: descriptor.feed,
+      after: last.seq,
+      maxBytes: readBytes,
+    })
+    return chainFrom(more, bytesToHex(last.id), undefined)
+  }
+
+  async #integrate(
+    descriptor: FeedDescriptor,
+    at: { chain: FeedChain; index: number; progress: Progress },
+    { wholes, end }: { wholes: readonly Whole[]; end: Position },
+  ): Promise<void> {
+    const { control, store, clock } = this.#options
+    const collection = await this.collection(bytesToHex(descriptor.collection))
+    collection.nameWriters(at.chain)
+    const writer = collection.writerOf(descriptor, at.chain, at.index)
+    const ids = [...new Set(wholes.flatMap(({ payload }) => payload.records.map(({ id }) => id)))]
+    const before = await collection.states(ids)
+    if (
+      before.some(
+        (state) =>
+          state.writers.size > 1 || (state.writers.size === 1 && !state.writers.has(writer.writer)),
+      )
+    ) {
+      await collection.causalityReady()
+    }
+    const measures = new Map<string, Measure>(
+      before.map((state) => [state.id, collection.measure(state)]),
+    )
+    const states = new Map<string, RecordState>(before.map((state) => [state.id, state]))
+    const changes: StoreChange[] = []
+    for (const whole of wholes) {
+      const { payload } = whole
+      const hidden = control.isHidden(descriptor, whole.seq, bytesToHex(whole.id))
+      if (!hidden)
+        changes.push(
+          ...(await collection.sees(
+            descriptor.feed,
+            writer.writer,
+            whole.seq,
+            whole.id,
+            payload.context,
+          )),
+        )
+      this.time = followTime(this.time, payload.time, clock.nowMs())
+      const stamp = {
+        seq: whole.seq,
+        time: payload.time,
+        schemaVersion: payload.schemaVersion,
+        actor: payload.actor,
+      }
+      for (const record of payload.records) {
+        let state = states.get(record.id)!
+        if (record.fields !== undefined) {
+          const applied = applyFieldsUpdate(state, writer, stamp, {
+            update: record.fields,
+            hidden,
+            feeds: whole.table,
+          })
+          state = applied.state
+          if (!applied.accepted) this.#options.marked(descriptor.feed, whole.seq, applied.reason)
+        }
+        if (record.free !== undefined) {
+          const applied = applyFreeUpdate(state, writer, stamp, { ...record.free, hidden })
+          state = applied.state
+          if (!applied.accepted) this.#options.marked(descriptor.feed, whole.seq, applied.reason)
+        }
+        states.set(record.id, state)
+      }
+    }
+    for (const state of states.values())
+      changes.push(collection.replace(measures.get(state.id)!, state))
+    changes.push(...this.moved(descriptor, at.progress, end))
+    await collection.integrated(descriptor.feed)
+    changes.push(collection.sumChange(), timeChange(this.time))
+    // Derived: what a crash loses here is integrated again.
+    await store.batch(changes, { sync: false })
+    if (ids.length > 0) this.#options.changed(collection.id, ids)
+  }
+
+  /** A writer's position has moved: the rows to store. */
+  moved(descriptor: FeedDescriptor, progress: Progress | undefined, end: Position): StoreChange[] {
+    const known = progress ??
+      this.#progress.get(descriptor.feed) ?? {
+        positions: new Map<string, Position>(),
+        verdict: this.#options.control.verdictOf(descriptor),
+      }
+    known.positions.set(end.writer, end)
+    this.#progress.set(descriptor.feed, known)
+    this.#integratedTo.set(end.writer, end.seq)
+    return [{ kind: 'secret', name: `at/${descriptor.feed}`, value: encodeProgress(known) }]
+  }
+
+  rememberIntegrated(): void {
+    for (const progress of this.#progress.values()) {
+      for (const position of progress.positions.values())
+        this.#integratedTo.set(position.writer, position.seq)
+    }
+  }
+}
+
+export function timeChange(time: HybridTime): StoreChange {
+  return {
+    kind: 'meta',
+    name: 'time',
+    value: new ByteWriter(10).u64(time.ms).u16(time.counter).finish(),
+  }
+}
+
+/** The commits among these that follow each other from a place on; `first` picks the branch where several begin there. */
+function chainFrom(
+  commits: readonly StoredCommit[],
+  id: string,
+  first: string | undefined,
+): StoredCommit[] {
+  const chain: StoredCommit[] = []
+  let last = id
+  let wanted = first
+  for (const commit of commits) {
+    const own = bytesToHex(commit.id)
+    if (bytesToHex(decodeHeader(commit.header).prev) !== last) continue
+    if (wanted !== undefined && own !== wanted) continue
+    wanted = undefined
+    chain.push(commit)
+    last = own
+  }
+  return chain
+}
+
+function encodeProgress(progress: Progress): Uint8Array {
+  const out = new ByteWriter(256).text(progress.verdict).varint(progress.positions.size)
+  for (const { writer, seq, id, table } of progress.positions.values()) {
+    out.text(writer).varint(seq).bytes(hexToBytes(id)).lengthPrefixed(table.toBytes())
+  }
+  return out.finish()
+}
+
+function decodeProgress(bytes: Uint8Array): Progress {
+  const reader = new ByteReader(bytes, 'position')
+  const verdict = reader.text(1024 * 1024)
+  const positions = new Map<string, Position>()
+  for (let rest = reader.count(35); rest > 0; rest--) {
+    const writer = reader.text(64)
+    const seq = reader.varint()
+    const id = bytesToHex(reader.bytes(32))
+    positions.set(writer, {
+      writer,
+      seq,
+      id,
+      table: FeedTable.fromBytes(reader.lengthPrefixed(limits.clockFeeds * 17)),
+    })
+  }
+  reader.end()
+  return { verdict, positions }
+}

@@ -1,0 +1,133 @@
+/**
+ * Live Yjs documents: `device.doc(collection, id)`.
+ *
+ * A document is a cache entry. What an application writes into it travels as the record's free update, under the free client id of this device's
+ * routine feed; what arrives is applied to it.
+ */
+import * as Y from 'yjs'
+
+import { HavenError } from '../core/errors.ts'
+import { yjsClientId } from '../feed/descriptor.ts'
+import { docUpdate } from '../records/doc.ts'
+import { emptyRecord } from '../records/record-state.ts'
+import type { MeshRuntime } from './mesh-runtime.ts'
+
+interface LiveDoc {
+  readonly doc: Y.Doc
+  readonly collection: string
+  readonly id: string
+  clientId: number
+  pending: { update: Uint8Array; before: Uint8Array }[]
+  writing: boolean
+}
+
+/** Marks what came from the replica, so that it is not written again. */
+const fromReplica = Symbol('havenmesh')
+
+export class LiveDocs {
+  readonly #runtime: MeshRuntime
+  readonly #docs = new Map<string, Promise<LiveDoc>>()
+  readonly #failed: (error: unknown) => void
+
+  constructor(runtime: MeshRuntime, failed: (error: unknown) => void) {
+    this.#runtime = runtime
+    this.#failed = failed
+  }
+
+  async open(name: string, id: string): Promise<Y.Doc> {
+    const collection = this.#runtime.collectionId(name)
+    const key = `${collection}/${id}`
+    let opening = this.#docs.get(key)
+    if (opening === undefined) {
+      opening = this.#load(collection, id)
+      this.#docs.set(key, opening)
+      opening.catch(() => this.#docs.delete(key))
+    }
+    return (await opening).doc
+  }
+
+  async #load(collection: string, id: string): Promise<LiveDoc> {
+    await this.#runtime.integrator.idle()
+    const state =
+      (await (await this.#runtime.integrator.collection(collection)).state(id)) ?? emptyRecord(id)
+    const doc = new Y.Doc({ guid: `${collection}/${id}` })
+    Y.applyUpdate(doc, docUpdate(state), fromReplica)
+    const live: LiveDoc = {
+      doc,
+      collection,
+      id,
+      clientId: await this.#clientId(collection),
+      pending: [],
+      writing: false,
+    }
+    doc.clientID = live.clientId
+    // Yjs draws another client id when it meets its own: it is set again before each local transaction.
+    doc.on('beforeTransaction', (transaction: Y.Transaction) => {
+      if (transaction.origin !== fromReplica) doc.clientID = live.clientId
+    })
+    doc.on('afterTransaction', (transaction: Y.Transaction) => {
+      if (transaction.origin === fromReplica || transaction.changed.size === 0) return
+      const update = updateOf(transaction)
+      if (update === undefined) return
+      live.pending.push({ update, before: Y.encodeStateVector(transaction.beforeState) })
+      void this.#write(live)
+    })
+    doc.on('destroy', () => {
+      this.#docs.delete(`${collection}/${id}`)
+    })
+    return live
+  }
+
+  async #clientId(collection: string): Promise<number> {
+    return yjsClientId(await this.#runtime.routineFeed(collection), 'free')
+  }
+
+  async #write(live: LiveDoc): Promise<void> {
+    if (live.writing) return
+    live.writing = true
+    try {
+      while (live.pending.length > 0) {
+        const group = live.pending.splice(0)
+        const update = Y.mergeUpdates(group.map((each) => each.update))
+        await this.#runtime.writer.write(live.collection, 'routine', [
+          { id: live.id, free: { update, stateVector: group[0]!.before } },
+        ])
+      }
+    } catch (error) {
+      this.#failed(
+        error instanceof HavenError
+          ? error
+          : new HavenError('INTERNAL', 'An edit of a document could not be stored.', {
+              cause: error,
+            }),
+      )
+    } finally {
+      live.writing = false
+    }
+  }
+
+  /** Records have changed: what is open of them follows. */
+  async changed(collection: string, ids: readonly string[]): Promise<void> {
+    for (const id of ids) {
+      const opening = this.#docs.get(`${collection}/${id}`)
+      if (opening === undefined) continue
+      const { doc } = await opening
+      const state = await (await this.#runtime.integrator.collection(collection)).state(id)
+      if (state !== undefined) Y.applyUpdate(doc, docUpdate(state), fromReplica)
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const opening of this.#docs.values()) (await opening.catch(() => undefined))?.doc.destroy()
+    this.#docs.clear()
+  }
+}
+
+/** The update of one transaction; undefined when it changed nothing. */
+function updateOf(transaction: Y.Transaction): Uint8Array | undefined {
+  const encoder = new Y.UpdateEncoderV1()
+  const before = Y.encodeStateVector(transaction.beforeState)
+  const diff = Y.encodeStateAsUpdate(transaction.doc, before)
+  void encoder
+  return diff.length > 2 ? diff : undefined
+}

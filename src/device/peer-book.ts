@@ -1,0 +1,145 @@
+/** Who else is in the mesh, how far each of us is behind the other, and when that changes. */
+import type { SyncEngine } from '../sync/engine.ts'
+import type { DeviceEvent, DeviceInfo, PeerStatus, SyncState } from './api.ts'
+import type { ControlPlane } from './control-plane.ts'
+import { rfc3339 } from './system.ts'
+
+type Timeless<E> = E extends unknown ? Omit<E, 'time'> : never
+
+/** Progress is told at most so often for each device, unless its state changes. */
+const eventEveryMs = 250
+
+export class PeerBook {
+  readonly #engine: SyncEngine
+  readonly #control: ControlPlane
+  readonly #emit: (event: Timeless<DeviceEvent>) => void
+  readonly #lastState = new Map<string, SyncState>()
+  readonly #lastEventMs = new Map<string, number>()
+  readonly #lastSeenMs = new Map<string, number>()
+  readonly #failures = new Set<string>()
+  readonly #timers = new Map<string, ReturnType<typeof setTimeout>>()
+
+  constructor(
+    engine: SyncEngine,
+    control: ControlPlane,
+    emit: (event: Timeless<DeviceEvent>) => void,
+  ) {
+    this.#engine = engine
+    this.#control = control
+    this.#emit = emit
+  }
+
+  info(device: string): DeviceInfo {
+    return {
+      id: device,
+      name: this.#control.nameOf(device),
+      role: this.#control.certificateOf(device)?.role ?? 'viewer',
+    }
+  }
+
+  opened(device: string): void {
+    this.#lastSeenMs.set(device, Date.now())
+    this.#failures.delete(device)
+    this.#emit({
+      event: 'peer',
+      device: this.info(device),
+      state: this.status(device).state,
+      connected: true,
+    })
+    this.#tell(device, true)
+  }
+
+  closed(device: string, reason: string): void {
+    this.#lastSeenMs.set(device, Date.now())
+    if (/^[A-Z_]+$/.test(reason) && reason !== 'PEER_CLOSED' && reason !== 'STOPPED')
+      this.#failures.add(device)
+    if (this.#engine.sessionWith(device) !== undefined) return
+    this.#emit({
+      event: 'peer',
+      device: this.info(device),
+      state: this.status(device).state,
+      connected: false,
+    })
+    this.#lastState.delete(device)
+  }
+
+  progressed(device: string): void {
+    if (this.#engine.sessionWith(device) !== undefined) {
+      this.#lastSeenMs.set(device, Date.now())
+      this.#tell(device, false)
+    }
+  }
+
+  #tell(device: string, always: boolean): void {
+    const { state, behind, ahead } = this.status(device)
+    const session = this.#engine.sessionWith(device)
+    if (session === undefined) return
+    const nowMs = Date.now()
+    const due = (this.#lastEventMs.get(device) ?? 0) + eventEveryMs
+    if (!always && state === this.#lastState.get(device) && nowMs < due) {
+      if (!this.#timers.has(device)) {
+        const timer = setTimeout(() => {
+          this.#timers.delete(device)
+          this.#tell(device, false)
+        }, due - nowMs)
+        timer.unref()
+        this.#timers.set(device, timer)
+      }
+      return
+    }
+    this.#lastState.set(device, state)
+    this.#lastEventMs.set(device, nowMs)
+    this.#emit({
+      event: 'sync',
+      device: this.info(device),
+      state,
+      commits: { ...session.commits },
+      bytes: { ...session.bytes },
+      behind,
+      ahead,
+    })
+  }
+
+  /** Derived from the two clocks: ours, and the last one heard of theirs. */
+  status(device: string): PeerStatus {
+    const session = this.#engine.sessionWith(device)
+    const entry = this.#engine.book.entries.get(device)
+    const connected = session !== undefined
+    const known =
+      session?.theirs !== undefined
+        ? { behind: session.behind, ahead: session.ahead }
+        : entry?.known === undefined
+          ? undefined
+          : this.#engine.replica.compare(entry.known.clock)
+    const covered = known !== undefined && known.behind === 0 && known.ahead === 0
+    let state: SyncState
+    if (connected) state = session.complete ? 'COMPLETE' : 'SYNCING'
+    else if (this.#failures.has(device)) state = 'ERROR'
+    else state = covered ? 'COMPLETE' : 'IDLE'
+    const seenMs = Math.max(
+      this.#lastSeenMs.get(device) ?? 0,
+      entry?.announcement?.timeMs ?? 0,
+      entry?.known?.timeMs ?? 0,
+    )
+    return {
+      device: this.info(device),
+      connected,
+      state,
+      behind: known?.behind ?? null,
+      ahead: known?.ahead ?? null,
+      lastSeen: seenMs === 0 ? null : rfc3339(seenMs),
+    }
+  }
+
+  all(): PeerStatus[] {
+    return this.#control.membership
+      .members()
+      .filter(({ device }) => device !== this.#control.device)
+      .map(({ device }) => this.status(device))
+  }
+
+  close(): void {
+    for (const timer of this.#timers.values()) clearTimeout(timer)
+    this.#timers.clear()
+  }
+}

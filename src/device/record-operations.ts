@@ -1,0 +1,243 @@
+/** Reading and writing records by collection name, as people and programs ask for it. */
+import { HavenError } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+import { utf8ToBytes } from '../core/bytes.ts'
+import type { Lane } from '../feed/descriptor.ts'
+import { resourceText } from '../records/fhir.ts'
+import { compactJson } from '../records/json-text.ts'
+import type { LiveWrite, RecordView as SeenRecord } from '../records/visibility.ts'
+import type { Write } from '../records/writes.ts'
+import type {
+  ConflictValue,
+  ImportProgress,
+  ImportResult,
+  ImportSource,
+  JsonText,
+  RecordView,
+  WriteResult,
+} from './api.ts'
+import type { Collection } from './collection.ts'
+import { Importer } from './importer.ts'
+import type { MeshRuntime } from './mesh-runtime.ts'
+import { rfc3339 } from './system.ts'
+import { bytesToHex } from '../core/bytes.ts'
+
+/** Records that are read in one go for an export. */
+const exportBatch = 256
+
+export class RecordOperations {
+  readonly #runtime: MeshRuntime
+
+  constructor(runtime: MeshRuntime) {
+    this.#runtime = runtime
+  }
+
+  async import(
+    sources: Iterable<ImportSource> | AsyncIterable<ImportSource>,
+    onProgress?: (progress: ImportProgress) => void,
+  ): Promise<ImportResult> {
+    this.#assertMayWrite()
+    const importer = new Importer({
+      writer: this.#runtime.writer,
+      collectionNamed: (name) => this.#runtime.collectionId(name),
+      onProgress,
+    })
+    return await importer.run(sources)
+  }
+
+  /** NDJSON lines, sorted by id. */
+  async *export(name?: string): AsyncIterable<string> {
+    const names = name === undefined ? this.#collectionNames() : [name]
+    for (const each of names) {
+      const collection = await this.#collection(each)
+      const ids = await this.#existing(collection)
+      for (let at = 0; at < ids.length; at += exportBatch) {
+        for (const state of await collection.states(ids.slice(at, at + exportBatch))) {
+          const view = await collection.view(state)
+          if (view.exists) yield recordLine(view)
+        }
+      }
+    }
+  }
+
+  async list(name: string): Promise<{ id: string }[]> {
+    const ids = await this.#existing(await this.#collection(name))
+    return ids.map((id) => ({ id }))
+  }
+
+  async get(name: string, id: string): Promise<RecordView> {
+    const collection = await this.#collection(name)
+    const state = await collection.state(checkedId(id))
+    const view = state === undefined ? undefined : await collection.view(state)
+    if (view === undefined || !(view.exists || view.deleted)) {
+      throw new HavenError(
+        'NOT_FOUND',
+        'There is no record of this id here. It may not have arrived yet: see haven status.',
+      )
+    }
+    return {
+      id,
+      collection: name,
+      fields: new Map(view.fields),
+      conflicts: new Map(
+        [...view.conflicts].map(([field, writes]) => [
+          field,
+          writes.map((write) => this.#valueOf(write)),
+        ]),
+      ),
+      deleted: view.deleted,
+      resurrected: view.resurrected,
+    }
+  }
+
+  async set(
+    name: string,
+    id: string,
+    fields: Iterable<[string, JsonText | undefined]>,
+    urgent: boolean,
+  ): Promise<WriteResult> {
+    const writes = [...fields].map(([field, value]): Write => ({
+      field: checkedField(field),
+      op: 'put',
+      value: checkedValue(field, value),
+    }))
+    if (writes.length === 0) throw new HavenError('USAGE', 'Name at least one field and its value.')
+    return await this.#write(name, id, urgent, (view) => {
+      const locked = writes.find(({ field }) => view.unknownOps.includes(field))
+      if (locked !== undefined) {
+        throw new HavenError(
+          'NOT_ALLOWED',
+          'A field was written by a newer version. Update this device before you change it.',
+        )
+      }
+      return writes
+    })
+  }
+
+  async delete(name: string, id: string, urgent: boolean): Promise<WriteResult> {
+    return await this.#write(name, id, urgent, (view) => {
+      if (!view.exists)
+        throw new HavenError(
+          'NOT_FOUND',
+          'There is no record of this id here, or it is deleted already.',
+        )
+      return [{ field: '', op: 'delete', value: undefined }]
+    })
+  }
+
+  async #write(
+    name: string,
+    id: string,
+    urgent: boolean,
+    plan: (view: SeenRecord) => readonly Write[],
+  ): Promise<WriteResult> {
+    this.#assertMayWrite()
+    const collection = this.#runtime.collectionId(name)
+    const lane: Lane = urgent ? 'urgent' : 'routine'
+    const { commit } = await this.#runtime.writer.write(collection, lane, [
+      { id: checkedId(id), plan },
+    ])
+    if (commit === undefined) throw new HavenError('INTERNAL', 'Nothing was written.')
+    return { id, commit: { ...commit } }
+  }
+
+  #assertMayWrite(): void {
+    const role = this.#runtime.control.ownRole
+    if (role !== 'admin' && role !== 'clinician') {
+      throw new HavenError(
+        'NOT_ALLOWED',
+        `This device is a ${role} and can not write records. Ask an admin to invite it as a clinician.`,
+      )
+    }
+  }
+
+  async #collection(name: string): Promise<Collection> {
+    const collection = await this.#runtime.integrator.collection(this.#runtime.collectionId(name))
+    await this.#runtime.integrator.idle()
+    return collection
+  }
+
+  #collectionNames(): string[] {
+    const { control } = this.#runtime
+    return [...control.membership.collections.keys()].flatMap(
+      (id) => this.#runtime.collectionName(id) ?? [],
+    )
+  }
+
+  async #existing(collection: Collection): Promise<string[]> {
+    const ids: string[] = []
+    for await (const state of collection.allStates()) {
+      if ((await collection.view(state)).exists) ids.push(state.id)
+    }
+    return ids.sort()
+  }
+
+  #valueOf(write: LiveWrite): ConflictValue {
+    const descriptor = this.#runtime.replica.descriptor(write.feed)
+    const id = descriptor === undefined ? '' : bytesToHex(descriptor.device)
+    return {
+      value: write.value,
+      device: { id, name: this.#runtime.control.nameOf(id) },
+      time: rfc3339(write.time.ms),
+    }
+  }
+}
+
+function recordLine(view: SeenRecord): string {
+  return view.id.includes('/') ? resourceText(view.id, view.fields) : plainText(view)
+}
+
+/** A record that is no FHIR resource. */
+function plainText(view: SeenRecord): string {
+  const members = [...view.fields].map(([name, json]) => `${JSON.stringify(name)}:${json}`)
+  return `{${[`"id":${JSON.stringify(view.id)}`, ...members].join(',')}}`
+}
+
+function checkedId(id: string): string {
+  if (
+    id === '' ||
+    !id.isWellFormed() ||
+    utf8ToBytes(id).length > limits.recordIdBytes ||
+    hasControlCharacter(id)
+  ) {
+    throw new HavenError(
+      'INVALID_ID',
+      `An id has 1 to ${limits.recordIdBytes} bytes of text without control characters.`,
+    )
+  }
+  return id
+}
+
+function checkedField(field: string): string {
+  if (field === '' || !field.isWellFormed() || utf8ToBytes(field).length > limits.fieldNameBytes) {
+    throw new HavenError(
+      'INVALID_VALUE',
+      `A field's name has 1 to ${limits.fieldNameBytes} bytes of text.`,
+    )
+  }
+  return field
+}
+
+function checkedValue(field: string, value: JsonText | undefined): JsonText | undefined {
+  if (value === undefined) return undefined
+  if (utf8ToBytes(value).length > limits.valueBytes) {
+    throw new HavenError(
+      'TOO_LARGE',
+      `The value of a field may have ${limits.valueBytes / 1024 / 1024} MiB.`,
+    )
+  }
+  try {
+    return compactJson(value)
+  } catch (error) {
+    throw new HavenError(
+      'INVALID_VALUE',
+      `The value of ${JSON.stringify(field)} is not JSON. Texts need quotes: ${field}='"text"'.`,
+      { cause: error },
+    )
+  }
+}
+
+function hasControlCharacter(text: string): boolean {
+  for (const character of text) if (character < ' ' || character === '\u007f') return true
+  return false
+}

@@ -1,0 +1,377 @@
+/**
+ * Writing records: what is asked for while the previous commit is on its way to the disk is gathered into the next one (group commit
+ * without a timer).
+ *
+ * The order of DESIGN's rollback rule: the commit is durable in the store, then the mark names it, then it is offered to anybody.
+ */
+import { bytesToHex, hexToBytes } from '../core/bytes.ts'
+import type { Clock, Random } from '../core/environment.ts'
+import { HavenError } from '../core/errors.ts'
+import { nextTime } from '../core/hybrid-time.ts'
+import { writeCommits } from '../feed/author.ts'
+import { commitKinds, decodeHeader } from '../feed/commit.ts'
+import type { CommitStore, StoreChange, StoredCommit } from '../feed/commit-store.ts'
+import type { Lane } from '../feed/descriptor.ts'
+import { encodeControlPayload } from '../identity/control-fact.ts'
+import type { Fact } from '../identity/control-fact.ts'
+import type { FeedTable } from '../records/feed-table.ts'
+import { encodePayload } from '../records/record-payload.ts'
+import type { ContextEntry, RecordUpdate } from '../records/record-payload.ts'
+import { applyFreeUpdate, backOf, planWrites } from '../records/record-state.ts'
+import type { RecordState } from '../records/record-state.ts'
+import type { RecordView } from '../records/visibility.ts'
+import type { Write } from '../records/writes.ts'
+import type { Replica } from '../sync/replica.ts'
+import type { Measure } from './collection.ts'
+import type { ControlPlane } from './control-plane.ts'
+import type { Integrator } from './integrator.ts'
+import { timeChange } from './integrator.ts'
+import type { Mutex } from './mutex.ts'
+import type { OwnFeed, OwnFeeds } from './own-feeds.ts'
+
+/** What is to be done to one record, decided when its turn comes and the record's state is known. */
+export interface RecordChange {
+  readonly id: string
+  /** Writes for the record as it is seen then; none: nothing changes. */
+  plan?(view: RecordView): readonly Write[]
+  free?: { readonly stateVector: Uint8Array; readonly update: Uint8Array }
+}
+
+export interface Written {
+  /** Ids of the records that changed. */
+  readonly changed: readonly string[]
+  /** Undefined when nothing did. */
+  readonly commit: { readonly feed: string; readonly seq: number } | undefined
+  readonly commits: number
+}
+
+interface Queued {
+  readonly collection: string
+  readonly lane: Lane
+  readonly changes: readonly RecordChange[]
+  readonly resolve: (written: Written) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Changes of so many records are gathered into one commit at most, unless one caller brings more. */
+const groupRecords = 256
+
+export interface RecordWriterOptions {
+  readonly store: CommitStore
+  readonly replica: Replica
+  readonly control: ControlPlane
+  readonly integrator: Integrator
+  readonly ownFeeds: OwnFeeds
+  readonly lock: Mutex
+  readonly clock: Clock
+  readonly random: Random
+  /** Durable and marked: may be offered. */
+  readonly wrote: (feeds: readonly string[], commits: readonly StoredCommit[]) => void
+  readonly changed: (collection: string, ids: readonly string[]) => void
+}
+
+export class RecordWriter {
+  readonly #options: RecordWriterOptions
+  readonly #queue: Queued[] = []
+  #running = false
+
+  constructor(options: RecordWriterOptions) {
+    this.#options = options
+  }
+
+  /** Resolves when what changed is durable. */
+  write(collection: string, lane: Lane, changes: readonly RecordChange[]): Promise<Written> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ collection, lane, changes, resolve, reject })
+      void this.#run()
+    })
+  }
+
+  /** Writes control facts into the device's own feed of `_mesh`. */
+  async writeFacts(facts: readonly Fact[]): Promise<StoredCommit[]> {
+    const { control, lock, clock, integrator } = this.#options
+    const commits = await lock.run(async () => {
+      const feed = await this.#options.ownFeeds.feed(control.meshCollection, 'routine')
+      integrator.time = nextTime(integrator.time, clock.nowMs())
+      const payload = encodeControlPayload({ time: integrator.time, facts })
+      const written = this.#seal(feed, commitKinds.control, payload)
+      await this.#store(feed, written, [timeChange(integrator.time)])
+      return written
+    })
+    this.#options.wrote([commits[0]!.feed], commits)
+    return commits
+  }
+
+  async #run(): Promise<void> {
+    if (this.#running) return
+    this.#running = true
+    while (this.#queue.length > 0) {
+      // What is held has to be part of what people see before they replace it.
+      await this.#options.integrator.idle()
+      const group = this.#takeGroup()
+      try {
+        const { written, commits } = await this.#options.lock.run(() => this.#write(group))
+        if (commits.length > 0) this.#options.wrote([commits[0]!.feed], commits)
+        for (const [index, queued] of group.entries()) queued.resolve(written[index]!)
+      } catch (error) {
+        if (group.length === 1) group[0]!.reject(error)
+        // One bad change must not take its neighbours along.
+        else for (const queued of group.toReversed()) this.#queue.unshift({ ...queued, ...alone })
+      }
+    }
+    this.#running = false
+  }
+
+  #takeGroup(): Queued[] {
+    const first = this.#queue.shift()!
+    const group = [first]
+    let records = first.changes.length
+    if ('alone' in first) return group
+    for (;;) {
+      const next = this.#queue[0]
+      if (next === undefined || 'alone' in next) return group
+      if (next.collection !== first.collection || next.lane !== first.lane) return group
+      records += next.changes.length
+      if (records > groupRecords) return group
+      group.push(next)
+      this.#queue.shift()
+    }
+  }
+
+  async #write(group: readonly Queued[]): Promise<{ written: Written[]; commits: StoredCommit[] }> {
+    const { integrator, ownFeeds, clock } = this.#options
+    const { collection: collectionId, lane } = group[0]!
+    const collection = await integrator.collection(collectionId)
+    const feed = await ownFeeds.feed(collectionId, lane)
+    const chain = this.#options.replica.staged(feed.descriptor.feed)
+    collection.nameWriters(chain)
+    const segment = Math.max(
+      0,
+      chain.leaves().find((index) => chain.segments[index]!.head === feed.tip.id) ?? 0,
+    )
+    const writer = collection.writerOf(feed.descriptor, chain, segment)
+
+    const ids = [...new Set(group.flatMap(({ changes }) => changes.map(({ id }) => id)))]
+    const before = await collection.states(ids)
+    if (
+      before.some(
+        (state) =>
+          state.writers.size > 1 || (state.writers.size === 1 && !state.writers.has(writer.writer)),
+      )
+    ) {
+      await collection.causalityReady()
+    }
+    const measures = new Map<string, Measure>(
+      before.map((state) => [state.id, collection.measure(state)]),
+    )
+    const original = new Map(before.map((state) => [state.id, state]))
+    const time = nextTime(integrator.time, clock.nowMs())
+    const {
+      entries: context,
+      advanced,
+      table,
+    } = this.#context(collectionId, feed.descriptor.feed, feed.told, feed.table)
+    const stamp = (seq: number) => ({ seq, time, schemaVersion: 0, actor: '' })
+
+    // What each caller wants depends on what the callers before it have done.
+    const states = new Map(original)
+    const writesById = new Map<string, Write[]>()
+    const freeById = new Map<string, { stateVector: Uint8Array; update: Uint8Array }>()
+    const guess = stamp(feed.tip.seq + 1)
+    const changedByCaller: string[][] = []
+    for (const { changes } of group) {
+      const changed: string[] = []
+      for (const change of changes) {
+        const state = states.get(change.id)!
+        if (change.plan !== undefined) {
+          const writes = change.plan(await collection.view(state))
+          if (writes.length > 0) {
+            const all = [...(writesById.get(change.id) ?? []), ...writes]
+            writesById.set(change.id, all)
+            states.set(
+              change.id,
+              planWrites(original.get(change.id)!, writer, guess, { writes: all, feeds: table })
+                .state,
+            )
+            changed.push(change.id)
+          }
+        }
+        if (change.free !== undefined) {
+          if (freeById.has(change.id))
+            throw new HavenError('INTERNAL', 'Two edits of one document met in one commit.')
+          freeById.set(change.id, change.free)
+          changed.push(change.id)
+        }
+      }
+      changedByCaller.push(changed)
+    }
+    const changedIds = [...new Set([...writesById.keys(), ...freeById.keys()])]
+    if (changedIds.length === 0) {
+      return {
+        written: group.map(() => ({ changed: [], commit: undefined, commits: 0 })),
+        commits: [],
+      }
+    }
+
+    const build = (seq: number): { records: RecordUpdate[]; after: RecordState[] } => {
+      const records: RecordUpdate[] = []
+      const after: RecordState[] = []
+      for (const id of changedIds) {
+        let state = original.get(id)!
+        const back = backOf(state, writer.writer)
+        const writes = writesById.get(id)
+        const free = freeById.get(id)
+        let fields: Uint8Array | undefined
+        if (writes !== undefined) {
+          const planned = planWrites(state, writer, stamp(seq), { writes, feeds: table })
+          state = planned.state
+          fields = planned.update
+        }
+        if (free !== undefined) {
+          const applied = applyFreeUpdate(state, writer, stamp(seq), { ...free, hidden: false })
+          if (!applied.accepted)
+            throw new HavenError(
+              'INVALID_VALUE',
+              `This edit of a document can't be shared: ${applied.reason}.`,
+            )
+          state = applied.state
+        }
+        records.push({
+          id,
+          back,
+          ...(fields === undefined ? {} : { fields }),
+          ...(free === undefined ? {} : { free }),
+        })
+        after.push(state)
+      }
+      return { records, after }
+    }
+    let { records, after } = build(feed.tip.seq + 1)
+    const payload = encodePayload(
+      { time, schemaVersion: 0, actor: '', context, records },
+      feed.table,
+    )
+    const commits = this.#seal(feed, commitKinds.records, payload)
+    const last = commits.at(-1)!
+    if (commits.length > 1) ({ after } = build(last.seq))
+
+    const changes: StoreChange[] = await collection.sees(
+      feed.descriptor.feed,
+      writer.writer,
+      last.seq,
+      last.id,
+      context,
+    )
+    for (const state of after) changes.push(collection.replace(measures.get(state.id)!, state))
+    integrator.time = time
+    changes.push(
+      ...integrator.moved(feed.descriptor, undefined, {
+        writer: writer.writer,
+        seq: last.seq,
+        id: bytesToHex(last.id),
+        table,
+      }),
+      collection.sumChange(),
+      timeChange(time),
+    )
+    await this.#store(feed, commits, changes)
+    feed.table = table
+    for (const [told, seq] of advanced) feed.told.set(told, seq)
+    this.#options.changed(collectionId, changedIds)
+    return {
+      written: changedByCaller.map((changed) => ({
+        changed,
+        commit: changed.length === 0 ? undefined : { feed: last.feed, seq: last.seq },
+        commits: commits.length,
+      })),
+      commits,
+    }
+  }
+
+  /** What has advanced, of the other feeds of the collection, since this feed's previous commit. */
+  #context(
+    collection: string,
+    own: string,
+    told: ReadonlyMap<string, number>,
+    table: FeedTable,
+  ): { entries: ContextEntry[]; advanced: Map<string, number>; table: FeedTable } {
+    const entries: ContextEntry[] = []
+    const advanced = new Map<string, number>()
+    for (const { feed } of this.#options.integrator.feedsOf(collection)) {
+      if (feed === own) continue
+      for (const position of this.#options.integrator.positions(feed)) {
+        if (position.seq <= (told.get(position.writer) ?? 0)) continue
+        entries.push({ feed, seq: position.seq, id: hexToBytes(position.id).subarray(0, 4) })
+        advanced.set(position.writer, position.seq)
+      }
+    }
+    return { entries, advanced, table: table.naming(entries.map(({ feed }) => feed)) }
+  }
+
+  #seal(feed: OwnFeed, kind: number, payload: Uint8Array): StoredCommit[] {
+    const { control, clock, random } = this.#options
+    const epoch = control.epochToWrite(bytesToHex(feed.descriptor.collection))
+    if (epoch === undefined) {
+      throw new HavenError(
+        'NOT_READABLE_YET',
+        'This device has no key to write here yet. Connect it to a device of the mesh once.',
+      )
+    }
+    return writeCommits(
+      {
+        descriptor: feed.descriptor,
+        tip: feed.tip,
+        lastDay: feed.lastDay,
+        epoch: hexToBytes(epoch.epoch),
+        epochKey: epoch.key,
+        key: control.keys.signing,
+        nowMs: clock.nowMs(),
+        random,
+      },
+      kind,
+      payload,
+    )
+  }
+
+  async #store(
+    feed: OwnFeed,
+    commits: readonly StoredCommit[],
+    changes: readonly StoreChange[],
+  ): Promise<void> {
+    const { store, replica, ownFeeds } = this.#options
+    const isNew = replica.descriptor(feed.descriptor.feed) === undefined
+    let chain = replica.staged(feed.descriptor.feed)
+    let at = chain.leaves().find((index) => chain.segments[index]!.head === feed.tip.id) ?? -1
+    for (const commit of commits) {
+      const link = {
+        seq: commit.seq,
+        id: bytesToHex(commit.id),
+        prev: bytesToHex(decodeHeader(commit.header).prev),
+      }
+      chain = chain.with(link, at)
+      at = chain.leaves().find((index) => chain.segments[index]!.head === link.id)!
+    }
+    if (isNew) replica.addDescriptor(feed.descriptor)
+    replica.stage(chain)
+    await store.batch([
+      ...(isNew
+        ? [
+            {
+              kind: 'descriptor' as const,
+              descriptor: { feed: feed.descriptor.feed, bytes: feed.descriptor.bytes },
+            },
+          ]
+        : []),
+      ...commits.map((commit) => ({ kind: 'commit' as const, commit })),
+      { kind: 'chain', feed: chain.feed, value: chain.encode() },
+      ...changes,
+    ])
+    replica.durable(chain)
+    const last = commits.at(-1)!
+    feed.tip = { seq: last.seq, id: bytesToHex(last.id) }
+    feed.lastDay = decodeHeader(last.header).day
+    await ownFeeds.mark()
+  }
+}
+
+const alone = { alone: true }
