@@ -12,7 +12,7 @@ const { join } = require('node:path')
  */
 const importTable = {
   core: {},
-  crypto: { folders: ['core'], node: ['crypto', 'zlib'] },
+  crypto: { folders: ['core'], packages: ['@scure/bip39'], node: ['crypto', 'zlib'] },
   identity: { folders: ['core', 'crypto'] },
   feed: { folders: ['core', 'crypto', 'identity'] },
   records: { folders: ['core', 'crypto', 'feed'], packages: ['yjs', 'lib0'] },
@@ -58,6 +58,7 @@ const importTable = {
       'mesh',
       'bridge',
     ],
+    packages: ['yjs'],
     node: 'all',
   },
   daemon: { folders: ['core', 'observe', 'device'], node: 'all' },

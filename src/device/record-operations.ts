@@ -72,7 +72,7 @@ export class RecordOperations {
     if (view === undefined || !(view.exists || view.deleted)) {
       throw new HavenError(
         'NOT_FOUND',
-        'There is no record of this id here. It may not have arrived yet: see haven status.',
+        'There is no such record here. It may not have arrived yet: see haven status.',
       )
     }
     return {
@@ -119,7 +119,7 @@ export class RecordOperations {
       if (!view.exists)
         throw new HavenError(
           'NOT_FOUND',
-          'There is no record of this id here, or it is deleted already.',
+          'There is no such record here, or it is deleted already.',
         )
       return [{ field: '', op: 'delete', value: undefined }]
     })
