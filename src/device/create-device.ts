@@ -278,12 +278,16 @@ class LocalDevice implements Device {
         await store.batch([membershipChange(membership), ...changes])
       },
     }
-    await this.#search((link, end) => joinOverLink(link, terms, end), invitation.addresses, signal)
+    const address = await this.#search(
+      (link, end) => joinOverLink(link, terms, end),
+      invitation.addresses,
+      signal,
+    )
     if (membership === undefined)
       throw new HavenError('INTERNAL', 'The join ended without a certificate.')
     const complete = { ...membership, complete: true }
     await store.batch([membershipChange(complete)])
-    await this.#start(complete)
+    await this.#hearFacts(await this.#start(complete), address, signal)
     return this.#result()
   }
 
@@ -331,8 +335,9 @@ class LocalDevice implements Device {
         await store.batch([membershipChange(membership), ...changes])
       },
     }
+    let address: string
     try {
-      await this.#search((link, end) => recoverOverLink(link, terms, end), peers, signal)
+      address = await this.#search((link, end) => recoverOverLink(link, terms, end), peers, signal)
     } catch (error) {
       if (!isHavenError(error, 'INVITER_NOT_FOUND')) throw error
       throw new HavenError(
@@ -342,22 +347,55 @@ class LocalDevice implements Device {
     }
     const runtime = await this.#start(membership)
     await runtime.writeFacts([{ kind: 'certificate', certificate }])
+    await this.#hearFacts(runtime, address, signal)
     await runtime.introduce()
     return this.#result()
   }
 
-  /** Dials every address and every device that is found until a conversation over one of the links has reached its end. */
+  /** A new member that goes away at once should know its collections: they come in the first second of a session. */
+  async #hearFacts(
+    runtime: MeshRuntime,
+    address: string,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { createMeshHost } = await import('../mesh/mesh-host.ts')
+    const host = createMeshHost({
+      transportSeed: systemRandom.bytes(32),
+      listen: ['/ip4/127.0.0.1/tcp/0'],
+      peers: [address],
+      mdns: false,
+      accept: runtime.driver.accept,
+      hashBinding,
+    })
+    try {
+      await host.start()
+      await runtime.untilIntroduced(
+        AbortSignal.any([
+          AbortSignal.timeout(firstFactsMs),
+          ...(signal === undefined ? [] : [signal]),
+        ]),
+      )
+    } finally {
+      await host.stop()
+    }
+  }
+
+  /**
+   * Dials every address and every device that is found until a conversation over one of the links has reached its end.
+   *
+   * @returns the address of the device that it was held with
+   */
   async #search(
     converse: (link: Link, end: (end: JoinEnd) => void) => LinkHandler,
     addresses: readonly string[],
     signal: AbortSignal | undefined,
-  ): Promise<void> {
+  ): Promise<string> {
     const { createMeshHost } = await import('../mesh/mesh-host.ts')
     let lastError: HavenError | undefined
     let host: MeshHost | undefined
     const timeout = AbortSignal.timeout(searchMs)
     try {
-      await new Promise<void>((resolve, reject) => {
+      return await new Promise<string>((resolve, reject) => {
         const stop = (): void => {
           reject(
             lastError ??
@@ -384,7 +422,7 @@ class LocalDevice implements Device {
               return silent
             }
             return converse(link, (end) => {
-              if (end.done) resolve()
+              if (end.done) resolve(link.remoteAddress)
               else if (end.final) reject(end.error)
               // Strangers close without a word; what an inviter said is worth more.
               else if (lastError === undefined || end.error.code !== 'PEER_CLOSED')
@@ -608,6 +646,8 @@ class LocalDevice implements Device {
   }
 }
 
+/** A join has succeeded without it; whoever is slower hears the facts at the next meeting. */
+const firstFactsMs = 10_000
 const rememberedAddressesMax = 64
 
 const silent: LinkHandler = { received() {}, writable() {}, closed() {} }

@@ -252,6 +252,25 @@ export class MeshRuntime {
     })
   }
 
+  /** Resolves when this device has heard who it is in the mesh and which collections there are, or when it is to wait no longer. */
+  async untilIntroduced(signal: AbortSignal): Promise<void> {
+    const known = (): boolean =>
+      this.control.membership.member(this.control.device) !== undefined &&
+      this.control.membership.collections.size > 0
+    while (!known() && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        this.#factWaiters.add(resolve)
+        signal.addEventListener('abort', () => {
+          resolve()
+        })
+      })
+    }
+    // What this device has said about itself should get out as well.
+    await this.#controlWork
+  }
+
+  readonly #factWaiters = new Set<() => void>()
+
   /** The feed that this device's routine writes of a collection go into. */
   async routineFeed(collection: string): Promise<FeedDescriptor> {
     await this.integrator.idle()
@@ -410,6 +429,8 @@ export class MeshRuntime {
       this.control.retry()
     }
     this.#collectionsByName.clear()
+    for (const waiter of this.#factWaiters) waiter()
+    this.#factWaiters.clear()
     for (const id of this.control.membership.collections.keys())
       await this.integrator.collection(id)
     this.integrator.verdictsChanged()

@@ -117,10 +117,7 @@ export class RecordOperations {
   async delete(name: string, id: string, urgent: boolean): Promise<WriteResult> {
     return await this.#write(name, id, urgent, (view) => {
       if (!view.exists)
-        throw new HavenError(
-          'NOT_FOUND',
-          'There is no such record here, or it is deleted already.',
-        )
+        throw new HavenError('NOT_FOUND', 'There is no such record here, or it is deleted already.')
       return [{ field: '', op: 'delete', value: undefined }]
     })
   }

@@ -77,6 +77,8 @@ export async function prepareDataDirectory(path: string): Promise<DataDirectory>
     }
     await access(directory.path, constants.R_OK | constants.W_OK | constants.X_OK)
   } catch (error) {
+    // What mkdir says of a disk that can only be read.
+    if (errorCodeOf(error) === 'ENOENT') throw notWritableError(directory.path, error)
     throw await fileError(error, directory.path)
   }
   return directory

@@ -43,7 +43,7 @@ export async function isDiskFull(error: unknown, directory: string): Promise<boo
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     const code = errorCodeOf(cause)
     if (code === 'ENOSPC' || code === 'EDQUOT') return true
-    if (/no space left|quota exceeded/i.test(cause.message)) return true
+    if (/no space left|quota exceeded|disk is full/i.test(cause.message)) return true
     if (code === 'LEVEL_IO_ERROR' && (await freeBytes(directory)) < fullBelowBytes) return true
   }
   return false

@@ -105,7 +105,7 @@ export async function openLevelStore(
     await opened.db.open()
     await checkStoreRows(opened.db, sealer)
   } catch (error) {
-    await opened.close()
+    await opened.close(true)
     throw await databaseError(error, opened.place)
   }
   return new LevelCommitStore(opened, sealer, options.onDamage ?? ignoreDamage)
@@ -334,10 +334,10 @@ class LevelCommitStore implements LevelStore {
   }
 
   async close(): Promise<void> {
-    const stopped = new HavenError('STOPPED', 'The store has been closed.')
     await this.#queue.settled()
-    this.#queue.fail(stopped)
-    await this.#opened.close()
+    const isIntact = this.failure === undefined
+    this.#queue.fail(new HavenError('STOPPED', 'The store has been closed.'))
+    await this.#opened.close(isIntact)
   }
 
   /** Returns the number of commits that were looked at. */

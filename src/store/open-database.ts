@@ -1,5 +1,6 @@
 /** Opens the database of a data directory, whatever state it is in (docs/storage.md, Opening). */
-import { readdir } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Level } from 'level'
 import type { HavenError } from '../core/errors.ts'
@@ -8,7 +9,7 @@ import type { DataDirectory } from './data-dir.ts'
 import { databaseError, isDamage, isLocked } from './database.ts'
 import type { Database } from './database.ts'
 import { checkFiles, checkTables, readLiveFiles } from './file-check.ts'
-import { diskFullError, errorCodeOf, fileError, isDiskFull } from './file-errors.ts'
+import { diskFullError, errorCodeOf, fileError, freeBytes, isDiskFull } from './file-errors.ts'
 import { busyError, lockDirectory } from './process-lock.ts'
 import { diskBudget, keepReserve, releaseReserve } from './reserve.ts'
 import type { DiskBudget } from './reserve.ts'
@@ -40,7 +41,8 @@ export interface OpenedDatabase {
   suspect(): void
   /** Reads checksums of a few megabytes of tables that nobody has read yet. */
   checkMoreTables(): Promise<'more' | 'done' | 'damaged'>
-  close(): Promise<void>
+  /** @param isIntact - no write has failed */
+  close(isIntact: boolean): Promise<void>
 }
 
 const mib = 1024 * 1024
@@ -122,9 +124,9 @@ async function openChecked(opening: Opening, reserveReleased: boolean): Promise<
       diskFull: hasReserve ? undefined : diskFullError(directory.path, undefined),
       suspect: () => journal.suspect(),
       checkMoreTables: tableChecker(directory, journal),
-      close: async () => {
+      close: async (isIntact) => {
         await db.close()
-        await journal.end()
+        await journal.end(isIntact)
         opening.release()
       },
     }
@@ -155,7 +157,7 @@ async function findDamage(
 ): Promise<string | undefined> {
   if (state === 'moved-aside') return 'an earlier repair was interrupted'
   if (state === 'nothing') return 'the files of the database are gone'
-  if (journal.recentCrashes >= crashesToReplace) {
+  if (journal.recentCrashes >= crashesToReplace && (await hasRoomForCopy(directory))) {
     return `${journal.recentCrashes} runs within a minute ended without closing the store`
   }
   const checkAll = journal.isSuspect || journal.recentCrashes >= crashesToCheck
@@ -168,13 +170,21 @@ async function findDamage(
   return damage
 }
 
+async function hasRoomForCopy({ databaseDirectory }: DataDirectory): Promise<boolean> {
+  let bytes = 0
+  for (const name of await readdir(databaseDirectory)) {
+    bytes += (await stat(join(databaseDirectory, name))).size
+  }
+  return (await freeBytes(databaseDirectory)) > 2 * bytes
+}
+
 async function salvageNow(
   directory: DataDirectory,
   journal: RunJournal,
   reason: string,
 ): Promise<SalvageReport> {
   const report = await salvage(directory, reason)
-  await journal.end()
+  await journal.end(true)
   await journal.clear(new Set())
   return report
 }

@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { HavenError } from '../core/errors.ts'
 import { errorCodeOf } from './file-errors.ts'
@@ -7,13 +8,16 @@ export interface ProcessLock {
 }
 
 const retryMs = 50
+/** https://sqlite.org/rescode.html: SQLITE_BUSY; SQLITE_CORRUPT, SQLITE_NOTADB */
+const busyCode = 5
+const damagedCodes = new Set([11, 26])
 
 /**
  * Lets one process at a time into a data directory; the system takes the lock back when the process dies.
  *
  * LevelDB has a lock of its own, but takes it only while it opens the database, and by then files have been checked
- * and perhaps moved aside. Node has no file locks, except those that SQLite takes on an empty file without ever
- * writing to it: also on a full disk.
+ * and perhaps moved aside. Node has no file locks, except those that SQLite takes; on an empty table it takes them
+ * without writing anything, also on a full disk.
  *
  * @throws HavenError `STORE_BUSY` when another process has it for longer than `waitMs`
  */
@@ -24,7 +28,9 @@ export async function lockDirectory(lockFile: string, waitMs: number): Promise<P
   for (;;) {
     const database = new DatabaseSync(lockFile, { timeout: 0 })
     try {
-      database.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE')
+      database.exec(
+        'PRAGMA page_size = 512; CREATE TABLE IF NOT EXISTS lock (held); BEGIN EXCLUSIVE',
+      )
       return {
         release: () => {
           if (database.isOpen) database.close()
@@ -32,7 +38,10 @@ export async function lockDirectory(lockFile: string, waitMs: number): Promise<P
       }
     } catch (error) {
       database.close()
-      if (!isBusy(error)) throw error
+      const code = sqliteCode(error)
+      // A damaged file holds nobody's lock.
+      if (damagedCodes.has(code)) await rm(lockFile, { force: true })
+      else if (code !== busyCode) throw error
       if (performance.now() >= deadline) throw busyError(lockFile, error)
     }
     await delay(retryMs)
@@ -47,6 +56,8 @@ export function busyError(lockFile: string, cause: unknown): HavenError {
   )
 }
 
-function isBusy(error: unknown): boolean {
-  return errorCodeOf(error) === 'ERR_SQLITE_ERROR' && (error as { errcode?: number }).errcode === 5
+/** The primary code: the low byte. */
+function sqliteCode(error: unknown): number {
+  if (errorCodeOf(error) !== 'ERR_SQLITE_ERROR') return 0
+  return ((error as { errcode?: number }).errcode ?? 0) & 0xff
 }

@@ -1,10 +1,10 @@
 /** What earlier runs of this program left to know about: whether they ended well, and which tables are intact. */
-import { readFile, rm, writeFile } from 'node:fs/promises'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
+import { readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import type { DataDirectory } from './data-dir.ts'
 
 export interface RunJournal {
-  /** The last run closed the store. */
+  /** The last run closed the store, with everything written. */
   readonly wasClosed: boolean
   /** Runs within the last minute that did not close the store: the database may be what ended them. */
   readonly recentCrashes: number
@@ -15,7 +15,8 @@ export interface RunJournal {
   suspect(): void
   /** The files were looked at, or replaced. */
   clear(intactTables: ReadonlySet<number>): Promise<void>
-  end(): Promise<void>
+  /** @param isIntact - the last write did not end in the middle */
+  end(isIntact: boolean): Promise<void>
 }
 
 const recentMs = 60_000
@@ -29,7 +30,7 @@ export async function openRunJournal(directory: DataDirectory): Promise<RunJourn
   const recent = runs.filter((startedMs) => Math.abs(now - startedMs) < recentMs)
   let isSuspect = (await readNumbers(directory.suspectFile)).length > 0
   return {
-    wasClosed: runs.length === 0,
+    wasClosed: !existsSync(directory.runsFile),
     recentCrashes: recent.length,
     get isSuspect() {
       return isSuspect
@@ -51,7 +52,11 @@ export async function openRunJournal(directory: DataDirectory): Promise<RunJourn
       await rm(directory.suspectFile, { force: true })
       await writeNumbers(directory.intactFile, [...intactTables])
     },
-    end: () => rm(directory.runsFile, { force: true }),
+    end: async (isIntact) => {
+      // Emptied: this run ended, but not all of it is in the log. That also works on a full disk.
+      if (isIntact) await rm(directory.runsFile, { force: true })
+      else await truncate(directory.runsFile).catch(() => undefined)
+    },
   }
 }
 
