@@ -58,7 +58,7 @@ const importTable = {
       'mesh',
       'bridge',
     ],
-    packages: ['yjs'],
+    packages: ['yjs', 'lib0'],
     node: 'all',
   },
   daemon: { folders: ['core', 'observe', 'device'], node: 'all' },

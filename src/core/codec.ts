@@ -82,7 +82,21 @@ export class ByteWriter {
 
   /** A varint length in bytes, then UTF-8. */
   text(text: string): this {
-    return this.lengthPrefixed(utf8ToBytes(text))
+    if (text.length >= 0x80) return this.lengthPrefixed(utf8ToBytes(text))
+    // Most texts are short and ASCII: one byte of length, and no detour.
+    this.#reserve(text.length + 1)
+    const start = this.#length
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i)
+      if (code >= 0x80) {
+        this.#length = start
+        return this.lengthPrefixed(utf8ToBytes(text))
+      }
+      this.#buffer[start + 1 + i] = code
+    }
+    this.#buffer[start] = text.length
+    this.#length = start + 1 + text.length
+    return this
   }
 
   finish(): Uint8Array {

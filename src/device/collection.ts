@@ -17,7 +17,7 @@ import { decodeRecordState, encodeRecordState } from '../records/record-bytes.ts
 import { emptyRecord } from '../records/record-state.ts'
 import type { RecordState, Writer } from '../records/record-state.ts'
 import { strategyOf } from '../records/strategies.ts'
-import { liveWritesOf, viewRecord } from '../records/visibility.ts'
+import { summaryOf, viewRecord } from '../records/visibility.ts'
 import type { RecordView } from '../records/visibility.ts'
 import type { ContextEntry } from '../records/record-payload.ts'
 import type { Replica } from '../sync/replica.ts'
@@ -243,11 +243,15 @@ export class Collection {
   }
 
   #viewNow(state: RecordState): RecordView {
+    this.#nameWritersOf(state)
+    return viewRecord(state, this.causal, { strategyOf: (field) => strategyOf(state.id, field) })
+  }
+
+  #nameWritersOf(state: RecordState): void {
     for (const writer of state.writers.values()) {
       if (!this.causal.has(writer.writer)) this.nameWriters(this.#replica.chain(writer.feed))
       if (!this.causal.has(writer.writer)) this.causal.addWriter(writer.writer)
     }
-    return viewRecord(state, this.causal, { strategyOf: (field) => strategyOf(state.id, field) })
   }
 
   /** A record's new state, and its part of sum and count: `before` was measured before any context of this step counted. */
@@ -266,22 +270,12 @@ export class Collection {
   measure(state: RecordState): Measure {
     if (state.writers.size === 0)
       return { id: state.id, exists: false, contested: false, hash: undefined }
-    const view = this.#viewNow(state)
-    const live = liveWritesOf(state, this.causal)
+    if (state.writers.size > 1) this.#nameWritersOf(state)
+    const { exists, contested, live } = summaryOf(state, this.causal)
     const free = canonicalFreeUpdate(state)
-    const fields = new Set<string>()
-    let contested = false
-    for (const write of live) {
-      if (fields.has(write.field)) contested = true
-      fields.add(write.field)
-    }
-    return {
-      id: state.id,
-      exists: view.exists,
-      contested,
-      hash:
-        live.length === 0 && free === undefined ? undefined : recordHash(state.id, { live, free }),
-    }
+    const hash =
+      live.length === 0 && free === undefined ? undefined : recordHash(state.id, { live, free })
+    return { id: state.id, exists, contested, hash }
   }
 
   #apply(measure: Measure, sign: 1 | -1): void {

@@ -4,6 +4,7 @@
  * A document is a cache entry. What an application writes into it travels as the record's free update, under the free client id of this device's
  * routine feed; what arrives is applied to it.
  */
+import * as encoding from 'lib0/encoding'
 import * as Y from 'yjs'
 
 import { HavenError } from '../core/errors.ts'
@@ -65,11 +66,9 @@ export class LiveDocs {
     doc.on('beforeTransaction', (transaction: Y.Transaction) => {
       if (transaction.origin !== fromReplica) doc.clientID = live.clientId
     })
-    doc.on('afterTransaction', (transaction: Y.Transaction) => {
-      if (transaction.origin === fromReplica || transaction.changed.size === 0) return
-      const update = updateOf(transaction)
-      if (update === undefined) return
-      live.pending.push({ update, before: Y.encodeStateVector(transaction.beforeState) })
+    doc.on('update', (update: Uint8Array, _: unknown, __: Y.Doc, transaction: Y.Transaction) => {
+      if (transaction.origin === fromReplica) return
+      live.pending.push({ update, before: stateVectorOf(transaction.beforeState) })
       void this.#write(live)
     })
     doc.on('destroy', () => {
@@ -108,6 +107,7 @@ export class LiveDocs {
 
   /** Records have changed: what is open of them follows. */
   async changed(collection: string, ids: readonly string[]): Promise<void> {
+    if (this.#docs.size === 0) return
     for (const id of ids) {
       const opening = this.#docs.get(`${collection}/${id}`)
       if (opening === undefined) continue
@@ -123,11 +123,14 @@ export class LiveDocs {
   }
 }
 
-/** The update of one transaction; undefined when it changed nothing. */
-function updateOf(transaction: Y.Transaction): Uint8Array | undefined {
-  const encoder = new Y.UpdateEncoderV1()
-  const before = Y.encodeStateVector(transaction.beforeState)
-  const diff = Y.encodeStateAsUpdate(transaction.doc, before)
-  void encoder
-  return diff.length > 2 ? diff : undefined
+/** A state vector as Yjs encodes it. */
+function stateVectorOf(clocks: ReadonlyMap<number, number>): Uint8Array {
+  const encoder = encoding.createEncoder()
+  const entries = [...clocks].filter(([, clock]) => clock > 0).sort(([a], [b]) => b - a)
+  encoding.writeVarUint(encoder, entries.length)
+  for (const [client, clock] of entries) {
+    encoding.writeVarUint(encoder, client)
+    encoding.writeVarUint(encoder, clock)
+  }
+  return encoding.toUint8Array(encoder)
 }

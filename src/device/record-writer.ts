@@ -178,6 +178,7 @@ export class RecordWriter {
     const writesById = new Map<string, Write[]>()
     const freeById = new Map<string, { stateVector: Uint8Array; update: Uint8Array }>()
     const guess = stamp(feed.tip.seq + 1)
+    const plannedById = new Map<string, ReturnType<typeof planWrites>>()
     const changedByCaller: string[][] = []
     for (const { changes } of group) {
       const changed: string[] = []
@@ -188,11 +189,12 @@ export class RecordWriter {
           if (writes.length > 0) {
             const all = [...(writesById.get(change.id) ?? []), ...writes]
             writesById.set(change.id, all)
-            states.set(
-              change.id,
-              planWrites(original.get(change.id)!, writer, guess, { writes: all, feeds: table })
-                .state,
-            )
+            const planned = planWrites(original.get(change.id)!, writer, guess, {
+              writes: all,
+              feeds: table,
+            })
+            plannedById.set(change.id, planned)
+            states.set(change.id, planned.state)
             changed.push(change.id)
           }
         }
@@ -223,7 +225,10 @@ export class RecordWriter {
         const free = freeById.get(id)
         let fields: Uint8Array | undefined
         if (writes !== undefined) {
-          const planned = planWrites(state, writer, stamp(seq), { writes, feeds: table })
+          const planned =
+            seq === guess.seq
+              ? plannedById.get(id)!
+              : planWrites(state, writer, stamp(seq), { writes, feeds: table })
           state = planned.state
           fields = planned.update
         }

@@ -91,6 +91,38 @@ export function viewRecord(
   }
 }
 
+/** What a record counts for in its collection. */
+export interface RecordSummary {
+  readonly exists: boolean
+  /** Some field has several live writes. */
+  readonly contested: boolean
+  readonly live: readonly Pick<AcceptedWrite, 'field' | 'op' | 'value'>[]
+}
+
+/** The same verdicts as {@link viewRecord}, without what only a reader needs: every integrated record is summed up. */
+export function summaryOf(state: RecordState, causality: Causality): RecordSummary {
+  if (state.writers.size === 1) {
+    const [by] = state.writers.values()
+    if (by !== undefined && !by.writes.has('')) {
+      // One writer, no deletion: each field has one candidate, and all are live.
+      const exists = by.writes.size > 0 || by.free?.updates !== undefined
+      return { exists, contested: false, live: [...by.writes.values()] }
+    }
+  }
+  const candidatesByField = candidatesOf(state)
+  const liveByField = new Map<string, Candidate[]>()
+  for (const [field, candidates] of candidatesByField) {
+    liveByField.set(field, liveAmong(candidates, causality))
+  }
+  const { deleted } = fateOf(candidatesByField, liveByField, causality)
+  const live = [...liveByField.values()]
+  return {
+    exists: !deleted && (candidatesByField.size > 0 || hasFreeTypes(state)),
+    contested: live.some((writes) => writes.length > 1),
+    live: live.flat().map(({ write }) => write),
+  }
+}
+
 /** The live writes alone: what the content hash is made of. */
 export function liveWritesOf(state: RecordState, causality: Causality): LiveWrite[] {
   return [...candidatesOf(state).values()].flatMap((candidates) =>
