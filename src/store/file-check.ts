@@ -2,7 +2,7 @@
  * Whether LevelDB's files are as it left them. It would open many kinds of damage without a word, lose rows, or end the
  * process; so they are looked at before it is let near them.
  */
-import { readFile, readdir, stat } from 'node:fs/promises'
+import { open, readFile, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorCodeOf } from './file-errors.ts'
 import { isTableIntact, readBatch, readLog, readManifest, readTable } from './level-files.ts'
@@ -100,12 +100,13 @@ export async function checkTables(
   const damaged: number[] = []
   const intact = new Set<number>()
   let bytes = 0
+  const reader = new TableReader(directory)
   const numbers = [...live.tableBytesByNumber.keys()].toSorted((a, b) => b - a)
   for (const number of numbers) {
     if (intactTables.has(number)) {
       intact.add(number)
     } else if (bytes < budgetBytes) {
-      const file = await readTableFile(directory, number)
+      const file = await reader.read(number)
       // Gone: no longer in use.
       if (file === undefined) continue
       bytes += file.length
@@ -126,12 +127,39 @@ export async function readLiveFiles(directory: string): Promise<LiveFiles | unde
   return bytes === undefined ? undefined : readManifest(bytes)
 }
 
-async function readTableFile(directory: string, number: number): Promise<Uint8Array | undefined> {
-  const name = String(number).padStart(6, '0')
-  return (
-    (await readIfThere(join(directory, `${name}.ldb`))) ??
-    (await readIfThere(join(directory, `${name}.sst`)))
-  )
+/** Reads one table after another into the same memory: megabytes of garbage would stay with the process for long. */
+class TableReader {
+  readonly #directory: string
+  #buffer = new Uint8Array(0)
+
+  constructor(directory: string) {
+    this.#directory = directory
+  }
+
+  /** Valid until the next call; `undefined` when there is no such table. */
+  async read(number: number): Promise<Uint8Array | undefined> {
+    const name = String(number).padStart(6, '0')
+    for (const path of [`${name}.ldb`, `${name}.sst`]) {
+      try {
+        return await this.#readFile(join(this.#directory, path))
+      } catch (error) {
+        if (errorCodeOf(error) !== 'ENOENT') throw error
+      }
+    }
+    return undefined
+  }
+
+  async #readFile(path: string): Promise<Uint8Array> {
+    const file = await open(path)
+    try {
+      const { size } = await file.stat()
+      if (size > this.#buffer.length) this.#buffer = new Uint8Array(size)
+      const { bytesRead } = await file.read(this.#buffer, 0, size, 0)
+      return this.#buffer.subarray(0, bytesRead)
+    } finally {
+      await file.close()
+    }
+  }
 }
 
 function found(damage: string): FileCheck {

@@ -14,7 +14,7 @@ export interface IncarnationQuestion {
   readonly storeContains: (feed: string, seq: number, id: Uint8Array) => boolean
 }
 
-export type IncarnationReason =
+type IncarnationReason =
   /** The store contains all that the mark names. */
   | 'contained'
   /** Nothing was written yet, so there is nothing to protect. */

@@ -2,7 +2,7 @@
  * The keys of the database (docs/storage.md). One byte says what kind of row it is; integers are big-endian, so that
  * LevelDB's order is theirs.
  */
-import { compareBytes, concatBytes, bytesToHex, hexToBytes, utf8ToBytes } from '../core/bytes.ts'
+import { concatBytes, bytesToHex, hexToBytes, utf8ToBytes } from '../core/bytes.ts'
 import { assert } from '../core/errors.ts'
 
 export const rowKinds = {
@@ -20,11 +20,11 @@ export const rowKinds = {
 
 export type RowKind = keyof typeof rowKinds
 
-export const feedIdBytes = 16
+const feedIdBytes = 16
 /** Of a commit id, in keys. */
 export const shortIdBytes = 8
 /** Greater than every seq: nobody writes 2^48 commits into one feed. */
-export const maxSeq = 2 ** 48 - 1
+const maxSeq = 2 ** 48 - 1
 
 const seqBytes = 6
 const placeBytes = 1 + feedIdBytes + seqBytes + shortIdBytes
@@ -97,11 +97,7 @@ export function prefixRange(prefix: Uint8Array): KeyRange {
   return { gte: prefix, lt: end.subarray(0, last + 1) }
 }
 
-export function isInRange(key: Uint8Array, { gte, lt }: KeyRange): boolean {
-  return compareBytes(key, gte) >= 0 && compareBytes(key, lt) < 0
-}
-
-export function feedBytes(feed: string): Uint8Array {
+function feedBytes(feed: string): Uint8Array {
   const bytes = hexToBytes(feed)
   assert(bytes.length === feedIdBytes, 'a feed id has 16 bytes')
   return bytes

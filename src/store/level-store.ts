@@ -40,7 +40,7 @@ import { RowSealer, decodeContext, decodeNamed } from './sealed-row.ts'
 import type { SealedKind } from './sealed-row.ts'
 import { WriteQueue } from './write-queue.ts'
 
-export interface LevelStoreOptions {
+interface LevelStoreOptions {
   /** 32 bytes, from the keystore. */
   readonly storeKey: Uint8Array
   /** Called for each damaged row, whenever one is read, before the reading resolves. */
@@ -77,7 +77,7 @@ export interface LevelStore extends CommitStore {
   verifyInBackground(signal: AbortSignal, onHole: (hole: Hole) => void): Promise<VerifyReport>
 }
 
-export interface VerifyReport {
+interface VerifyReport {
   /** Aborted otherwise. */
   readonly isComplete: boolean
   /** Files are damaged: the next start makes the database anew. */

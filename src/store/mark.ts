@@ -29,7 +29,7 @@ export interface MarkContent {
   readonly feeds: readonly MarkedFeed[]
 }
 
-export interface MarkedFeed {
+interface MarkedFeed {
   readonly feed: string
   readonly seq: number
   /** 32 bytes. */

@@ -48,7 +48,7 @@ export interface OpenedDatabase {
 const mib = 1024 * 1024
 const lockRetryMs = 50
 /** Table files that LevelDB keeps mapped, of 2 MiB each. */
-const maxOpenFiles = 64
+const maxOpenFiles = 100
 /** A fifth of a second; more only after a crash. */
 const checkedAtOpenBytes = 64 * mib
 const checkedAtOnceBytes = 4 * mib
