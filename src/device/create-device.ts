@@ -16,8 +16,8 @@ import { decodeInvitation, joinKey } from '../identity/invitation.ts'
 import { meshIdOf } from '../identity/names.ts'
 import type { MeshHost } from '../mesh/mesh-host.ts'
 import { defaultDirectories, prepareDataDirectory } from '../store/data-dir.ts'
+import type { Damage } from '../store/damage.ts'
 import { createKeystore, openKeystore } from '../store/keystore.ts'
-import type { Keystore } from '../store/keystore.ts'
 import { openLevelStore } from '../store/level-store.ts'
 import type { LevelStore } from '../store/level-store.ts'
 import { openMark } from '../store/mark.ts'
@@ -53,6 +53,7 @@ import { epochChange, loadMembership, membershipChange } from './own-membership.
 import type { OwnMembership } from './own-membership.ts'
 import { RecordOperations } from './record-operations.ts'
 import { homedir } from 'node:os'
+import { setTimeout as delay } from 'node:timers/promises'
 import { systemClock, systemRandom, systemTimers } from './system.ts'
 
 /** Time to find the inviting device, when the caller does not give up earlier. */
@@ -82,39 +83,41 @@ export async function createDevice(options: DeviceOptions): Promise<Device> {
       'The key file of this device is incomplete. Restore it from a backup, or enrol the device anew.',
     )
   }
-  const damaged: string[] = []
-  const store = await openLevelStore({
-    location: directory.path,
-    storeKey,
-    lockWaitMs: options.lockWaitMs,
-    onDamage: (damage) => {
-      damaged.push(damage.row)
-      log({
-        level: 'error',
-        code: 'STORE_DAMAGED',
-        message: 'A damaged row was found in the store.',
-        row: damage.row,
-      })
-    },
-  })
+  const damage: { met: (damage: Damage) => void } = { met: () => {} }
+  const openStore = (lockWaitMs: number | undefined): Promise<LevelStore> =>
+    openLevelStore({
+      location: directory.path,
+      storeKey,
+      lockWaitMs,
+      onDamage: (met) => {
+        log({
+          level: 'error',
+          code: 'STORE_DAMAGED',
+          message: 'A damaged row was found in the store.',
+          row: met.row,
+        })
+        damage.met(met)
+      },
+    })
+  const store = await openStore(options.lockWaitMs)
   try {
     const keys = DeviceKeys.decode(deviceKey)
     const state =
       options.stateDir ?? defaultDirectories({ env: process.env, home: homedir() }).state
-    const mark = await openMark({
-      stateDirectory: state,
-      deviceId: keys.device,
-      dataDirectory: directory.path,
-    })
+    const openOwnMark = (): Promise<Mark> =>
+      openMark({ stateDirectory: state, deviceId: keys.device, dataDirectory: directory.path })
     const device = new LocalDevice({
       options,
       dataDir: directory.path,
       store,
+      openStore,
       keys,
-      keystore,
-      mark,
-      damaged,
+      mark: await openOwnMark(),
+      openOwnMark,
     })
+    damage.met = (met) => {
+      device.damaged(met)
+    }
     await device.open()
     return device
   } catch (error) {
@@ -126,11 +129,13 @@ export async function createDevice(options: DeviceOptions): Promise<Device> {
 interface Parts {
   readonly options: DeviceOptions
   readonly dataDir: string
-  readonly store: LevelStore
   readonly keys: DeviceKeys
-  readonly keystore: Keystore
-  readonly mark: Mark
-  readonly damaged: readonly string[]
+  /** Open now. */
+  store: LevelStore
+  mark: Mark
+  /** To open them again after the disk had failed. */
+  readonly openStore: (lockWaitMs: number | undefined) => Promise<LevelStore>
+  readonly openOwnMark: () => Promise<Mark>
 }
 
 class LocalDevice implements Device {
@@ -142,6 +147,11 @@ class LocalDevice implements Device {
   #docs: LiveDocs | undefined
   #host: MeshHost | undefined
   #closing: Promise<void> | undefined
+  #recovering: Promise<void> | undefined
+  readonly #stopRecovering = Promise.withResolvers<void>()
+  #upAgain: UpOptions | undefined
+  /** Why there is nothing to work with just now. */
+  #failure: HavenError | undefined
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -166,6 +176,9 @@ class LocalDevice implements Device {
       timers: systemTimers,
       emit: (event) => {
         this.#emit(event)
+      },
+      storeFailed: () => {
+        this.#recover()
       },
       log: (level, code, message, details) =>
         this.#parts.options.log?.({ level, code, message, ...details }),
@@ -458,6 +471,7 @@ class LocalDevice implements Device {
   #running(): MeshRuntime {
     if (this.#closing !== undefined) throw new HavenError('STOPPED', 'This device has been closed.')
     if (this.#runtime === undefined) {
+      if (this.#failure !== undefined) throw this.#failure
       throw new HavenError(
         'NOT_MEMBER',
         'This device belongs to no mesh yet. Run haven init to found one, or haven join with an invitation.',
@@ -488,6 +502,7 @@ class LocalDevice implements Device {
         this.#parts.options.log?.({ level: 'debug', code: 'MESH', message: event, ...details }),
     })
     this.#host = host
+    this.#upAgain = { listen, peers, mdns }
     runtime.driver.resume()
     try {
       await host.start()
@@ -498,6 +513,48 @@ class LocalDevice implements Device {
     const addresses = host.addresses()
     runtime.emit({ event: 'ready', addresses })
     return { addresses }
+  }
+
+  damaged(damage: Damage): void {
+    this.#runtime?.damaged(damage)
+  }
+
+  /** The disk was full, or failed: as soon as it takes writes again, everything begins anew on the store opened again. */
+  #recover(): void {
+    if (this.#recovering !== undefined || this.#closing !== undefined) return
+    this.#recovering = (async () => {
+      for (;;) {
+        await Promise.race([delay(reopenEveryMs), this.#stopRecovering.promise])
+        if (this.#closing !== undefined) return
+        try {
+          if (await this.#reopen()) return
+        } catch (error) {
+          this.#failure = isHavenError(error)
+            ? error
+            : new HavenError('STORE_FAILED', 'The store can not be opened again.', { cause: error })
+        }
+      }
+    })().finally(() => {
+      this.#recovering = undefined
+    })
+  }
+
+  /** Returns whether the store takes writes again. */
+  async #reopen(): Promise<boolean> {
+    const wasUp = this.#host !== undefined
+    await this.#docs?.close()
+    await this.#host?.stop()
+    this.#host = undefined
+    await this.#runtime?.close()
+    await this.#parts.store.close()
+    await this.#parts.mark.close()
+    this.#runtime = undefined
+    this.#parts.store = await this.#parts.openStore(undefined)
+    this.#parts.mark = await this.#parts.openOwnMark()
+    if (this.#membership === undefined) return true
+    await this.#start(this.#membership)
+    if (wasUp || this.#upAgain !== undefined) await this.up(this.#upAgain)
+    return this.#parts.store.failure === undefined
   }
 
   async #rememberedAddresses(): Promise<string[]> {
@@ -588,12 +645,6 @@ class LocalDevice implements Device {
       collections[name] = { records: collection.recordCount, contentHash: collection.contentHash }
     }
     const notices = runtime.notices
-    if (this.#parts.damaged.length > 0) {
-      notices.push({
-        code: 'STORE_DAMAGED',
-        message: 'Damage was found in the store. What is missing comes again from other devices.',
-      })
-    }
     if (this.#host !== undefined && this.#host.multicast() === false) {
       notices.push({
         code: 'NO_MULTICAST',
@@ -633,6 +684,8 @@ class LocalDevice implements Device {
   }
 
   async #close(): Promise<void> {
+    this.#stopRecovering.resolve()
+    await this.#recovering?.catch(() => {})
     await this.#docs?.close()
     await this.#host?.stop()
     this.#host = undefined
@@ -649,6 +702,8 @@ class LocalDevice implements Device {
 /** A join has succeeded without it; whoever is slower hears the facts at the next meeting. */
 const firstFactsMs = 10_000
 const rememberedAddressesMax = 64
+/** A full disk is looked at again so often. */
+const reopenEveryMs = 5_000
 
 const silent: LinkHandler = { received() {}, writable() {}, closed() {} }
 

@@ -165,6 +165,15 @@ export class Integrator {
 
   readonly #rebuilds = new Set<string>()
 
+  /** Derived rows were damaged: all of them are built again. */
+  rebuildAll(): void {
+    for (const { collection } of this.#options.replica.descriptors()) {
+      const id = bytesToHex(collection)
+      if (id !== this.#options.control.meshCollection) this.#rebuilds.add(id)
+    }
+    this.wake([])
+  }
+
   /** A feed has forked: its branches are writers of their own from now on. */
   forked(feed: string): void {
     const descriptor = this.#options.replica.descriptor(feed)

@@ -14,11 +14,13 @@ import type { Fact } from '../identity/control-fact.ts'
 import type { DeviceKeys } from '../identity/device-key.ts'
 import { sealFactText } from '../identity/sealed-fact.ts'
 import type { LevelStore } from '../store/level-store.ts'
+import type { Damage } from '../store/damage.ts'
 import type { Mark } from '../store/mark.ts'
 import type { Notification } from '../sync/engine-port.ts'
 import type { Replica } from '../sync/replica.ts'
 import type { DeviceEvent, Notice } from './api.ts'
 import { ControlPlane } from './control-plane.ts'
+import { FeedRepair } from './feed-repair.ts'
 import { InvitationBook } from './invitation-book.ts'
 import { Inviter } from './inviter.ts'
 import { Integrator } from './integrator.ts'
@@ -42,6 +44,8 @@ export interface RuntimeOptions {
   readonly random: Random
   readonly timers: Timers
   readonly emit: (event: DeviceEvent) => void
+  /** The store takes nothing any more: it has to be opened again. */
+  readonly storeFailed: (error: HavenError) => void
   readonly log: (
     level: 'debug' | 'info' | 'warn' | 'error',
     code: string,
@@ -62,6 +66,7 @@ export class MeshRuntime {
   readonly inviter: Inviter
   readonly #options: RuntimeOptions
   readonly #ownFeeds: OwnFeeds
+  readonly #repair: FeedRepair
   readonly #lock = new Mutex()
   readonly #invitations: InvitationBook
   readonly #notices = new Map<string, Notice>()
@@ -84,6 +89,9 @@ export class MeshRuntime {
       timers,
       notified: (notification) => {
         this.#notified(notification)
+      },
+      failed: (error) => {
+        this.#failed(error)
       },
     })
     const { replica } = this.driver.engine
@@ -146,6 +154,26 @@ export class MeshRuntime {
         this.driver.pump()
       },
       changed,
+      failed: (error) => {
+        this.#failed(error)
+      },
+    })
+    this.#repair = new FeedRepair({
+      store,
+      replica,
+      integrator: this.integrator,
+      lock: this.#lock,
+      repaired: (feeds) => {
+        this.driver.engine.wrote(feeds, clock.nowMs())
+        this.driver.pump()
+        this.integrator.wake(feeds)
+      },
+      notice: (code, message) => {
+        this.notice(code, message)
+      },
+      failed: (error) => {
+        this.#failed(error)
+      },
     })
     this.peers = new PeerBook(this.driver.engine, this.control, (event) => {
       this.emit(event)
@@ -201,6 +229,7 @@ export class MeshRuntime {
     await this.#invitations.restore(clock.nowMs())
     await this.control.restore()
     await this.integrator.restore()
+    await this.#repair.start()
     await this.#ownFeeds.restore(this.integrator)
     for (const { name, value } of await store.metas('clock/')) {
       try {
@@ -213,6 +242,11 @@ export class MeshRuntime {
     await this.#keysMoved()
     this.integrator.wake([])
     await this.introduce()
+  }
+
+  /** The store came across a damaged row. */
+  damaged(damage: Damage): void {
+    this.#repair.met(damage)
   }
 
   /** Says this device's name, once it can be sealed. */
@@ -500,6 +534,8 @@ export class MeshRuntime {
   }
 
   #failed(error: unknown): void {
+    if (this.#options.store.failure !== undefined)
+      this.#options.storeFailed(this.#options.store.failure)
     if (isHavenError(error)) this.notice(error.code, error.message)
     else this.notice('INTERNAL', 'Something went wrong in this device. Its log says more.')
     this.#options.log(
@@ -514,6 +550,7 @@ export class MeshRuntime {
     for (const cancel of this.#cancels) cancel()
     this.#cancels.clear()
     this.peers.close()
+    await this.#repair.stop()
     await this.driver.stop()
     await this.#controlWork
     await this.integrator.idle()

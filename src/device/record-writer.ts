@@ -10,7 +10,7 @@ import { HavenError } from '../core/errors.ts'
 import { nextTime } from '../core/hybrid-time.ts'
 import { writeCommits } from '../feed/author.ts'
 import { commitKinds, decodeHeader } from '../feed/commit.ts'
-import type { CommitStore, StoreChange, StoredCommit } from '../feed/commit-store.ts'
+import type { StoreChange, StoredCommit } from '../feed/commit-store.ts'
 import type { Lane } from '../feed/descriptor.ts'
 import { encodeControlPayload } from '../identity/control-fact.ts'
 import type { Fact } from '../identity/control-fact.ts'
@@ -21,6 +21,7 @@ import { applyFreeUpdate, backOf, planWrites } from '../records/record-state.ts'
 import type { RecordState } from '../records/record-state.ts'
 import type { RecordView } from '../records/visibility.ts'
 import type { Write } from '../records/writes.ts'
+import type { LevelStore } from '../store/level-store.ts'
 import type { Replica } from '../sync/replica.ts'
 import type { Measure } from './collection.ts'
 import type { ControlPlane } from './control-plane.ts'
@@ -57,7 +58,7 @@ interface Queued {
 const groupRecords = 256
 
 export interface RecordWriterOptions {
-  readonly store: CommitStore
+  readonly store: LevelStore
   readonly replica: Replica
   readonly control: ControlPlane
   readonly integrator: Integrator
@@ -68,6 +69,7 @@ export interface RecordWriterOptions {
   /** Durable and marked: may be offered. */
   readonly wrote: (feeds: readonly string[], commits: readonly StoredCommit[]) => void
   readonly changed: (collection: string, ids: readonly string[]) => void
+  readonly failed: (error: unknown) => void
 }
 
 export class RecordWriter {
@@ -81,6 +83,8 @@ export class RecordWriter {
 
   /** Resolves when what changed is durable. */
   write(collection: string, lane: Lane, changes: readonly RecordChange[]): Promise<Written> {
+    if (this.#options.store.failure !== undefined)
+      return Promise.reject(this.#options.store.failure)
     return new Promise((resolve, reject) => {
       this.#queue.push({ collection, lane, changes, resolve, reject })
       void this.#run()
@@ -114,7 +118,12 @@ export class RecordWriter {
         if (commits.length > 0) this.#options.wrote([commits[0]!.feed], commits)
         for (const [index, queued] of group.entries()) queued.resolve(written[index]!)
       } catch (error) {
-        if (group.length === 1) group[0]!.reject(error)
+        const { failure } = this.#options.store
+        if (failure !== undefined) {
+          // Nothing more goes in, and what is in memory is ahead of the disk: the store has to be opened again.
+          for (const queued of [...group, ...this.#queue.splice(0)]) queued.reject(failure)
+          this.#options.failed(failure)
+        } else if (group.length === 1) group[0]!.reject(error)
         // One bad change must not take its neighbours along.
         else for (const queued of group.toReversed()) this.#queue.unshift({ ...queued, ...alone })
       }

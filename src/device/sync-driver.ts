@@ -27,6 +27,8 @@ export interface SyncDriverOptions {
   readonly random: Random
   readonly timers: Timers
   readonly notified: (notification: Notification) => void
+  /** The store did not take what peers had sent. */
+  readonly failed?: (error: HavenError) => void
 }
 
 type Persist = Extract<Output, { type: 'persist' }>
@@ -168,6 +170,7 @@ export class SyncDriver {
             ? error
             : new HavenError('STORE_FAILED', 'The store failed.', { cause: error })
       }
+      if (failure !== undefined) this.#options.failed?.(failure)
       for (const { token } of group) this.engine.persisted(token, failure, this.#now())
       this.pump()
     }

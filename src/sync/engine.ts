@@ -11,7 +11,7 @@ import { limits } from '../core/limits.ts'
 import { decodeDescriptor } from '../feed/descriptor.ts'
 import { encodeRun } from '../feed/run.ts'
 import type { StoredCommit } from '../feed/commit-store.ts'
-import type { Link as ChainLink } from '../feed/chain.ts'
+import type { Link as ChainLink, Segment } from '../feed/chain.ts'
 import { differenceFrom } from '../feed/vector-clock.ts'
 import type { ClockEntry, VectorClock } from '../feed/vector-clock.ts'
 import { decodeAnnouncement } from './announcement.ts'
@@ -608,12 +608,14 @@ export class SyncEngine {
     // Who wants a feed from its start may not know whose it is.
     if (place === undefined) session.descriptorsSent.delete(want.feed)
     if (!chain.forked && want.places.length <= 1) {
-      if (place !== undefined && place.seq > chain.seq) {
-        session.outbox.push({ tag: 'late', feeds: [want.feed] })
+      const after = place?.seq ?? 0
+      if (place !== undefined && after >= chain.seq) {
+        // It holds all that is here, or a history of which this is not the beginning: its other places will tell.
+        if (chain.tipAt(after, place.id) === undefined)
+          session.outbox.push({ tag: 'late', feeds: [want.feed] })
         return
       }
       const sent = session.sentTo.get(want.feed)
-      const after = place?.seq ?? 0
       // It was said before our last frames had arrived.
       if (sent !== undefined && sent.seq > after && session.window.inFlightBytes > 0) return
       this.#addCursor(session, {
@@ -626,76 +628,81 @@ export class SyncEngine {
       })
       return
     }
-    const seqs = [...new Set(want.places.map(({ seq }) => seq))].filter((seq) => seq > 0)
-    const from = Math.min(
-      ...seqs,
-      ...(chain.forked ? chain.segments.map((segment) => segment.from) : [Infinity]),
-    )
-    const ranges = chain.forked
-      ? [{ from: Math.max(1, from), to: chain.seq }]
-      : seqs.map((seq) => ({ from: seq, to: seq }))
+    // Ids tell which commits are meant; where branches run side by side, the way back to their fork tells which branch.
+    const ranges = want.places.flatMap(({ seq }) => {
+      const beside = chain.segmentsAt(seq).map((index) => chain.segments[index]!.from)
+      if (beside.length === 0) return []
+      return [{ from: beside.length === 1 ? seq : Math.min(...beside), to: seq }]
+    })
     this.#load({ kind: 'links', feed: want.feed, ranges }, (result) => {
       const links = result?.kind === 'links' ? result.links : []
-      this.#serveFrom(session, want, links)
+      if (session.state === 'open') this.#serveFrom(session, want, links)
     })
   }
 
-  /** Serves a feed from the first place that we hold too: the rest of that segment, and every branch that grows out of it. */
+  /** Serves all of a feed that does not lie in the history of one of these places. */
   #serveFrom(session: Session, want: Want, links: readonly ChainLink[]): void {
     const chain = this.replica.chain(want.feed)
     const priority = this.#priority(want.feed)
+    /** How far the peer holds each segment. */
+    const held = new Map<number, { seq: number; id: string }>()
     for (const place of want.places) {
       const link = links.find((each) => each.seq === place.seq && each.id.startsWith(place.id))
       if (link === undefined) continue
-      const segment = segmentHolding(chain, link.seq, link.id, links)
-      if (segment === undefined) continue
-      this.#addBranches(session, want.feed, segment, { seq: link.seq, id: link.id }, priority)
+      let index = segmentHolding(chain, link.seq, link.id, links)
+      if (index === undefined) continue
+      if (link.seq > (held.get(index)?.seq ?? 0)) held.set(index, { seq: link.seq, id: link.id })
+      for (index = chain.segments[index]!.parent; index !== -1; ) {
+        const segment: Segment = chain.segments[index]!
+        held.set(index, { seq: segment.to, id: segment.head })
+        index = segment.parent
+      }
+    }
+    // None of them is known, and there are more: only with the first commit among them is it clear that nothing is common.
+    if (held.size === 0 && want.places.length > 0 && !want.places.some(({ seq }) => seq === 1)) {
+      session.outbox.push({ tag: 'late', feeds: [want.feed] })
       return
     }
     for (const [index, segment] of chain.segments.entries()) {
-      if (segment.parent === -1) {
+      const place = held.get(index)
+      if (place !== undefined && place.seq < segment.to) {
+        this.#addCursor(session, {
+          feed: want.feed,
+          segment: index,
+          priority,
+          after: place.seq,
+          base: place.id,
+          first: undefined,
+        })
+      } else if (place === undefined) {
+        // What grows out of a segment that is sent follows when that has been sent.
+        const parent = held.get(segment.parent)
+        if (segment.parent !== -1 && parent?.seq !== segment.from - 1) continue
         this.#addCursor(session, {
           feed: want.feed,
           segment: index,
           priority,
           after: segment.from - 1,
-          base: undefined,
+          base: parent?.id,
           first: segment.first,
         })
       }
     }
   }
 
-  #addBranches(
-    session: Session,
-    feed: string,
-    index: number,
-    from: { seq: number; id: string },
-    priority: number,
-  ): void {
+  /** A segment has been sent to its end: the branches that grow out of it follow. */
+  #addBranches(session: Session, feed: string, index: number, priority: number): void {
     const chain = this.replica.chain(feed)
     const segment = chain.segments[index]!
-    if (from.seq < segment.to) {
+    for (const child of chain.childrenOf(index)) {
       this.#addCursor(session, {
         feed,
-        segment: index,
+        segment: child,
         priority,
-        after: from.seq,
-        base: from.id,
-        first: undefined,
+        after: segment.to,
+        base: segment.head,
+        first: chain.segments[child]!.first,
       })
-    } else {
-      for (const child of chain.childrenOf(index)) {
-        const branch = chain.segments[child]!
-        this.#addCursor(session, {
-          feed,
-          segment: child,
-          priority,
-          after: segment.to,
-          base: segment.head,
-          first: branch.first,
-        })
-      }
     }
   }
 
@@ -837,7 +844,7 @@ export class SyncEngine {
     } else if (place.seq >= segment.to) {
       session.cursors.delete(key)
       if (segment.head === place.id)
-        this.#addBranches(session, cursor.feed, cursor.segment, place, cursor.priority)
+        this.#addBranches(session, cursor.feed, cursor.segment, cursor.priority)
     } else {
       session.cursors.set(key, { ...cursor, first: undefined })
     }
@@ -850,6 +857,7 @@ export class SyncEngine {
     for (const session of this.#sessions.values()) {
       if (session.state !== 'open') continue
       session.unsaid.add(feed)
+      session.lookAgain(feed)
       this.#compare(session, feed)
       if (own || session.peerPulls) this.#offer(session, feed)
     }

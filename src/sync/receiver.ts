@@ -53,7 +53,8 @@ export class Receiver {
   readonly #queues = new Map<string, Waiting[]>()
   /** Feeds of authors that nobody vouches for yet. */
   readonly #parked = new Set<string>()
-  readonly #askedMore = new Set<string>()
+  /** Links by feed over which we have said more places since the feed last advanced. */
+  readonly #askedMore = new Map<string, Set<string>>()
 
   constructor(ports: ReceiverPorts) {
     this.#ports = ports
@@ -92,6 +93,7 @@ export class Receiver {
     this.#ports.durable(persist.link, persist.bytes)
     if (persist.chain === undefined) return []
     this.#ports.replica.durable(persist.chain)
+    this.#askedMore.delete(persist.chain.feed)
     this.#ports.notify({ kind: 'stored', commits: persist.commits })
     if (persist.forked) this.#ports.notify({ kind: 'forked', feed: persist.chain.feed })
     return [persist.chain.feed]
@@ -114,10 +116,11 @@ export class Receiver {
 
   /** The peer does not know the places that we named: name more of them, back to the start. */
   sayMorePlaces(link: string, feed: string): void {
-    const key = `${link}/${feed}`
-    if (this.#askedMore.has(key)) return
-    this.#askedMore.add(key)
-    const seqs = locatorSeqs(this.#ports.replica.staged(feed).seq)
+    const asked = this.#askedMore.get(feed) ?? new Set()
+    if (asked.has(link)) return
+    this.#askedMore.set(feed, asked.add(link))
+    const chain = this.#ports.replica.staged(feed)
+    const seqs = [...new Set([...locatorSeqs(chain.seq), ...chain.tips().map(({ seq }) => seq)])]
     this.#ports.load(
       { kind: 'links', feed, ranges: seqs.map((seq) => ({ from: seq, to: seq })) },
       (result) => {
@@ -125,8 +128,9 @@ export class Receiver {
         const places = links
           .map((each) => ({ seq: each.seq, id: each.id.slice(0, 16) }))
           .sort((a, b) => b.seq - a.seq)
-          .slice(0, limits.locatorEntries)
-        this.#ports.wantAgain(link, feed, places)
+        // The last one is the feed's first commit: it tells that nothing is common.
+        const first = places.splice(limits.locatorEntries - 1).slice(-1)
+        this.#ports.wantAgain(link, feed, [...places, ...first])
       },
     )
   }
@@ -194,8 +198,8 @@ export class Receiver {
     const chain = this.#ports.replica.staged(run.feed)
     const queue: Waiting[] = []
     this.#queues.set(run.feed, queue)
-    const from = chain.forked ? 1 : Math.max(1, run.baseSeq)
     const to = run.baseSeq + run.commits.length + 1
+    const from = Math.max(1, Math.min(run.baseSeq, ...sideBySide(chain, run.baseSeq, to)))
     this.#ports.load({ kind: 'links', feed: run.feed, ranges: [{ from, to }] }, (result, nowMs) => {
       this.#queues.delete(run.feed)
       try {
@@ -282,6 +286,14 @@ function linkOf(commit: StoredCommit): ChainLink {
     id: bytesToHex(commit.id),
     prev: bytesToHex(decodeHeader(commit.header).prev),
   }
+}
+
+/** Where the segments begin that run beside others between two places: the way back there tells which commit is in which. */
+function sideBySide(chain: FeedChain, from: number, to: number): number[] {
+  const within = chain.segments.filter((segment) => segment.from <= to && segment.to >= from)
+  return within
+    .filter((one) => within.some((each) => each !== one && each.from <= one.to && one.from <= each.to))
+    .map((segment) => segment.from)
 }
 
 /** seq, seq - 1, -2, -4, … down to 1. */

@@ -10,6 +10,8 @@ const aimMs = 1_500
 const frameMs = 400
 const frameMinBytes = 4 * 1024
 const startBytes = 64 * 1024
+/** Before anything has been measured: the link itself takes little at a time where it is slow, and says so. */
+const startWindowBytes = 1024 * 1024
 /** Weight of the newest measurement. */
 const smoothing = 0.5
 
@@ -17,8 +19,8 @@ export class SendWindow {
   /** Sum of run bytes sent in this session. */
   sentBytes = 0
   #durableBytes = 0
-  #peerAllowsBytes: number = limits.windowMinBytes
-  #windowBytes = startBytes
+  #peerAllowsBytes: number = limits.windowMaxBytes
+  #windowBytes = startWindowBytes
   #bytesPerMs: number | undefined
   /** When what was sent at a total went out: to time its acknowledgement. */
   #marks: { totalBytes: number; atMs: number }[] = []

@@ -100,6 +100,12 @@ export class Session {
     return true
   }
 
+  /** A feed has advanced here: places of theirs that were missing may be held now. */
+  lookAgain(feed: string): void {
+    for (const [key, state] of this.lookedUp)
+      if (state === 'missing' && key.startsWith(`${feed}/`)) this.lookedUp.delete(key)
+  }
+
   /** Both clocks cover each other, as far as both have said. */
   get complete(): boolean {
     return (
