@@ -408,7 +408,7 @@ export class ControlPlane implements Authority {
   }
 
   readableEpochs(): string[] {
-    return [...this.#epochKeys.keys()].map((epoch) => epoch.slice(0, 16)).sort()
+    return [...this.#epochKeys.keys()].map((epoch) => epoch.slice(0, 16)).toSorted()
   }
 
   priorityOf(collection: string): number {

@@ -580,11 +580,11 @@ class LocalDevice implements Device {
 
   async invite(options: InviteOptions = {}): Promise<Invitation> {
     const runtime = this.#running()
-    return await runtime.inviter.invite(options, this.#host?.addresses() ?? [])
+    return runtime.inviter.invite(options, this.#host?.addresses() ?? [])
   }
 
   async invitationUsed(code: string, signal?: AbortSignal): Promise<DeviceInfo | null> {
-    return await this.#running().inviter.used(code, signal)
+    return this.#running().inviter.used(code, signal)
   }
 
   // ---- records ----
@@ -593,7 +593,7 @@ class LocalDevice implements Device {
     sources: Iterable<ImportSource> | AsyncIterable<ImportSource>,
     options: { onProgress?: (progress: ImportProgress) => void } = {},
   ): Promise<ImportResult> {
-    return await this.#records().import(sources, options.onProgress)
+    return this.#records().import(sources, options.onProgress)
   }
 
   export(collection?: string): AsyncIterable<string> {
@@ -601,11 +601,11 @@ class LocalDevice implements Device {
   }
 
   async list(collection: string): Promise<{ id: string }[]> {
-    return await this.#records().list(collection)
+    return this.#records().list(collection)
   }
 
   async get(collection: string, id: string): Promise<RecordView> {
-    return await this.#records().get(collection, id)
+    return this.#records().get(collection, id)
   }
 
   async set(
@@ -614,7 +614,7 @@ class LocalDevice implements Device {
     fields: Iterable<[string, JsonText | undefined]>,
     options: { urgent?: boolean } = {},
   ): Promise<WriteResult> {
-    return await this.#records().set(collection, id, fields, options.urgent ?? false)
+    return this.#records().set(collection, id, fields, options.urgent ?? false)
   }
 
   async delete(
@@ -622,12 +622,12 @@ class LocalDevice implements Device {
     id: string,
     options: { urgent?: boolean } = {},
   ): Promise<WriteResult> {
-    return await this.#records().delete(collection, id, options.urgent ?? false)
+    return this.#records().delete(collection, id, options.urgent ?? false)
   }
 
   async doc(collection: string, id: string): Promise<Y.Doc> {
     this.#running()
-    return await this.#docs!.open(collection, id)
+    return this.#docs!.open(collection, id)
   }
 
   #records(): RecordOperations {

@@ -58,14 +58,18 @@ export class FeedRepair {
       )
     }
     for (const feed of suspects) await this.#recheck(feed)
-    this.#checking = store
-      .verifyInBackground(this.#background.signal, ({ feed }) => {
+    this.#checking = this.#checkTheRest()
+  }
+
+  /** What was not checked before, while everything else goes on. */
+  async #checkTheRest(): Promise<void> {
+    try {
+      await this.#options.store.verifyInBackground(this.#background.signal, ({ feed }) => {
         this.suspect(feed)
       })
-      .then(() => {})
-      .catch((error: unknown) => {
-        this.#options.failed(error)
-      })
+    } catch (error) {
+      this.#options.failed(error)
+    }
   }
 
   /** A damaged row was met. */
@@ -80,14 +84,16 @@ export class FeedRepair {
   }
 
   suspect(feed: string): void {
-    this.#work = this.#work
-      .then(() => this.#options.lock.run(() => this.#recheck(feed)))
-      .then((changed) => {
+    const before = this.#work
+    this.#work = (async () => {
+      await before
+      try {
+        const changed = await this.#options.lock.run(() => this.#recheck(feed))
         if (changed) this.#options.repaired([feed])
-      })
-      .catch((error: unknown) => {
+      } catch (error) {
         this.#options.failed(error)
-      })
+      }
+    })()
   }
 
   /** Makes the chain what the store really holds from the start on. Returns whether that is something else than before. */

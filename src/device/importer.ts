@@ -156,9 +156,9 @@ export class Importer {
     await this.#writing
     const collection = this.#options.collectionNamed(name)
     const writing = this.#options.writer.write(collection, 'routine', batch.changes)
-    this.#writing = writing.then((written) => {
-      this.#count(batch.changes.length, written)
-    })
+    this.#writing = (async () => {
+      this.#count(batch.changes.length, await writing)
+    })()
     // Failures surface at the next await; until then they must not count as unhandled.
     this.#writing.catch(() => {})
   }

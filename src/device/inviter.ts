@@ -77,7 +77,7 @@ export class Inviter {
     if (given === undefined)
       throw new HavenError('INVITATION_INVALID', 'This invitation is not known here.')
     if (given.used && given.device !== undefined) return this.#infoOf(given)
-    return await new Promise((resolve) => {
+    return new Promise((resolve) => {
       const waiters = this.#waiters.get(code) ?? new Set()
       this.#waiters.set(code, waiters)
       const done = (device: DeviceInfo | null): void => {

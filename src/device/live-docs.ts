@@ -126,7 +126,7 @@ export class LiveDocs {
 /** A state vector as Yjs encodes it. */
 function stateVectorOf(clocks: ReadonlyMap<number, number>): Uint8Array {
   const encoder = encoding.createEncoder()
-  const entries = [...clocks].filter(([, clock]) => clock > 0).sort(([a], [b]) => b - a)
+  const entries = [...clocks].filter(([, clock]) => clock > 0).toSorted(([a], [b]) => b - a)
   encoding.writeVarUint(encoder, entries.length)
   for (const [client, clock] of entries) {
     encoding.writeVarUint(encoder, client)

@@ -308,9 +308,7 @@ export class MeshRuntime {
   /** The feed that this device's routine writes of a collection go into. */
   async routineFeed(collection: string): Promise<FeedDescriptor> {
     await this.integrator.idle()
-    return await this.#lock.run(
-      async () => (await this.#ownFeeds.feed(collection, 'routine')).descriptor,
-    )
+    return this.#lock.run(async () => (await this.#ownFeeds.feed(collection, 'routine')).descriptor)
   }
 
   // ---- collections ----
@@ -530,7 +528,7 @@ export class MeshRuntime {
   }
 
   emit(event: Timeless<DeviceEvent>): void {
-    this.#options.emit({ ...event, time: rfc3339(this.#options.clock.nowMs()) } as DeviceEvent)
+    this.#options.emit({ ...event, time: rfc3339(this.#options.clock.nowMs()) })
   }
 
   #failed(error: unknown): void {

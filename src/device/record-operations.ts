@@ -42,7 +42,7 @@ export class RecordOperations {
       collectionNamed: (name) => this.#runtime.collectionId(name),
       onProgress,
     })
-    return await importer.run(sources)
+    return importer.run(sources)
   }
 
   /** NDJSON lines, sorted by id. */
@@ -102,7 +102,7 @@ export class RecordOperations {
       value: checkedValue(field, value),
     }))
     if (writes.length === 0) throw new HavenError('USAGE', 'Name at least one field and its value.')
-    return await this.#write(name, id, urgent, (view) => {
+    return this.#write(name, id, urgent, (view) => {
       const locked = writes.find(({ field }) => view.unknownOps.includes(field))
       if (locked !== undefined) {
         throw new HavenError(
@@ -115,7 +115,7 @@ export class RecordOperations {
   }
 
   async delete(name: string, id: string, urgent: boolean): Promise<WriteResult> {
-    return await this.#write(name, id, urgent, (view) => {
+    return this.#write(name, id, urgent, (view) => {
       if (!view.exists)
         throw new HavenError('NOT_FOUND', 'There is no such record here, or it is deleted already.')
       return [{ field: '', op: 'delete', value: undefined }]
@@ -166,7 +166,7 @@ export class RecordOperations {
     for await (const state of collection.allStates()) {
       if ((await collection.view(state)).exists) ids.push(state.id)
     }
-    return ids.sort()
+    return ids.toSorted()
   }
 
   #valueOf(write: LiveWrite): ConflictValue {

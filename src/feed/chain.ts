@@ -187,7 +187,7 @@ function normalize(segments: Segment[]): Segment[] {
     const children = segments
       .map((segment, old) => ({ segment, old }))
       .filter(({ segment }) => segment.parent === parent)
-      .sort((a, b) => (a.segment.first < b.segment.first ? -1 : 1))
+      .toSorted((a, b) => (a.segment.first < b.segment.first ? -1 : 1))
     for (const child of children) {
       order.push(child)
       visit(child.old)

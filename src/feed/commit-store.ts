@@ -57,7 +57,7 @@ export interface CommitRange {
   readonly feed: string
   readonly after: number
   readonly upTo?: number
-  /** Stops after the commit that reaches this many bytes of ciphertext; at least one commit comes. */
+  /** Stops after the seq that reaches this many bytes of ciphertext, with all that is held there; at least one commit comes. */
   readonly maxBytes?: number
 }
 

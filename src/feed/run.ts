@@ -74,7 +74,7 @@ export function encodeRun(
       writer.bytes(header.epoch)
     }
     writer.bytes(header.salt).u16(header.day).lengthPrefixed(commit.ciphertext)
-    if (inner) writer.bytes(commit.signature!)
+    if (inner) writer.bytes(commit.signature)
   }
   return writer.bytes(last.signature).finish()
 }

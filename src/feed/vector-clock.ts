@@ -51,7 +51,7 @@ export function readEntries(reader: ByteReader): ClockEntry[] {
 
 /** All entries in the canonical order: feed, seq, head. */
 export function sortedEntries(clock: VectorClock): ClockEntry[] {
-  return [...clock.values()].flat().sort(compareEntries)
+  return [...clock.values()].flat().toSorted(compareEntries)
 }
 
 export function encodeClock(clock: VectorClock): Uint8Array {
@@ -114,7 +114,7 @@ function missingIn(clock: VectorClock, other: VectorClock): ClockEntry[] {
       if (!clock.get(entry.feed)?.some((known) => sameEntry(known, entry))) missing.push(entry)
     }
   }
-  return missing.sort(compareEntries)
+  return missing.toSorted(compareEntries)
 }
 
 function compareEntries(a: ClockEntry, b: ClockEntry): number {

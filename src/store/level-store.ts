@@ -177,9 +177,10 @@ class LevelCommitStore implements LevelStore {
     for await (const [key, row] of this.#rows(placeRange('commit', { feed, after, upTo }))) {
       const commit = this.#intactCommit(key, row)
       if (commit === undefined) continue
+      // Branches lie beside each other: a caller who goes on after the last seq must have seen all of it.
+      if (maxBytes !== undefined && bytes >= maxBytes && commit.seq !== commits.at(-1)?.seq) break
       commits.push(commit)
       bytes += commit.ciphertext.length
-      if (maxBytes !== undefined && bytes >= maxBytes) break
     }
     return commits
   }

@@ -144,7 +144,7 @@ export class ClockBook {
             ? []
             : [`${device}:${entry.announcement.incarnation}:${entry.announcement.number}`],
         )
-        .sort()
+        .toSorted()
       this.#gossipDigest = bytesToHex(
         domainHash('havenmesh/gossip/v1', utf8ToBytes(lines.join('\n'))),
       ).slice(0, 16)

@@ -652,7 +652,7 @@ export class SyncEngine {
       let index = segmentHolding(chain, link.seq, link.id, links)
       if (index === undefined) continue
       if (link.seq > (held.get(index)?.seq ?? 0)) held.set(index, { seq: link.seq, id: link.id })
-      for (index = chain.segments[index]!.parent; index !== -1; ) {
+      for (index = chain.segments[index]!.parent; index !== -1;) {
         const segment: Segment = chain.segments[index]!
         held.set(index, { seq: segment.to, id: segment.head })
         index = segment.parent
@@ -751,7 +751,7 @@ export class SyncEngine {
     if (session.loading || !session.writable || session.cursors.size === 0) return
     const room = session.window.roomBytes
     if (room <= 0) return
-    const cursors = [...session.cursors.values()].sort((a, b) => a.priority - b.priority)
+    const cursors = [...session.cursors.values()].toSorted((a, b) => a.priority - b.priority)
     const first = cursors[0]!
     const chosen = cursors
       .slice(0, partsPerLoad)

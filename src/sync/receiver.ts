@@ -127,7 +127,7 @@ export class Receiver {
         const links = result?.kind === 'links' ? result.links : []
         const places = links
           .map((each) => ({ seq: each.seq, id: each.id.slice(0, 16) }))
-          .sort((a, b) => b.seq - a.seq)
+          .toSorted((a, b) => b.seq - a.seq)
         // The last one is the feed's first commit: it tells that nothing is common.
         const first = places.splice(limits.locatorEntries - 1).slice(-1)
         this.#ports.wantAgain(link, feed, [...places, ...first])
@@ -292,7 +292,9 @@ function linkOf(commit: StoredCommit): ChainLink {
 function sideBySide(chain: FeedChain, from: number, to: number): number[] {
   const within = chain.segments.filter((segment) => segment.from <= to && segment.to >= from)
   return within
-    .filter((one) => within.some((each) => each !== one && each.from <= one.to && one.from <= each.to))
+    .filter((one) =>
+      within.some((each) => each !== one && each.from <= one.to && one.from <= each.to),
+    )
     .map((segment) => segment.from)
 }
 

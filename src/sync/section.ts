@@ -191,7 +191,13 @@ function encodeBody(section: Exclude<Section, { tag: 'run' }>): Uint8Array {
     case 'join-confirm':
     case 'unknown':
       return section.body
+    default:
+      return unreachable(section)
   }
+}
+
+function unreachable(section: never): never {
+  throw new TypeError(`no such section: ${String(section)}`)
 }
 
 function decodeBody(number: number, body: Uint8Array): Section {
