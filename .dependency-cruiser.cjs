@@ -32,7 +32,6 @@ const importTable = {
       '@chainsafe/libp2p-noise',
       '@multiformats/multiaddr',
       'uint8arraylist',
-      'main-event',
       'multicast-dns',
     ],
     node: 'all',
@@ -64,7 +63,7 @@ const importTable = {
   daemon: { folders: ['core', 'observe', 'device'], node: 'all' },
   cli: {
     folders: ['core', 'observe', 'device', 'daemon'],
-    packages: ['commander', 'uqr', 'zod', 'pino'],
+    packages: ['commander', 'uqr', 'pino'],
     node: 'all',
   },
   'index.ts': { folders: ['core', 'device'] },
