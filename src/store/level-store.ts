@@ -174,11 +174,12 @@ class LevelCommitStore implements LevelStore {
   async commits({ feed, after, upTo, maxBytes }: CommitRange): Promise<StoredCommit[]> {
     const commits: StoredCommit[] = []
     let bytes = 0
+    const isFull = (): boolean => maxBytes !== undefined && commits.length > 0 && bytes >= maxBytes
     for await (const [key, row] of this.#rows(placeRange('commit', { feed, after, upTo }))) {
       const commit = this.#intactCommit(key, row)
       if (commit === undefined) continue
       // Branches lie beside each other: a caller who goes on after the last seq must have seen all of it.
-      if (maxBytes !== undefined && bytes >= maxBytes && commit.seq !== commits.at(-1)?.seq) break
+      if (isFull() && commit.seq !== commits.at(-1)?.seq) break
       commits.push(commit)
       bytes += commit.ciphertext.length
     }

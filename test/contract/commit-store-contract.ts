@@ -82,6 +82,8 @@ export function commitStoreContract(storeName: string, make: () => Promise<Commi
       expect(await store.idsAt(feedA, 2)).toHaveLength(1)
       expect(await store.idsAt(feedA, 4)).toEqual([])
       expect(await store.commits({ feed: feedA, after: 2 })).toHaveLength(3)
+      // Whoever reads on behind the last seq would miss the branches beside it.
+      expect(await store.commits({ feed: feedA, after: 2, maxBytes: 1 })).toHaveLength(3)
       for (const branch of branches) {
         expect(await store.commit(feedA, 3, branch.id.subarray(0, 4))).toEqual(branch)
       }
