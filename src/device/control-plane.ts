@@ -10,7 +10,7 @@ import type { CommitStore, StoreChange, StoredCommit } from '../feed/commit-stor
 import { openCiphertext, unpackPayload } from '../feed/seal.ts'
 import type { FeedDescriptor } from '../feed/descriptor.ts'
 import { verifyChain } from '../identity/certificate-chain.ts'
-import { decodeCertificate, mayRead, mayWrite } from '../identity/certificate.ts'
+import { carriesOnly, decodeCertificate, mayRead, mayWrite } from '../identity/certificate.ts'
 import type { Certificate } from '../identity/certificate.ts'
 import { decodeControlPayload, factTypes, verifyFact } from '../identity/control-fact.ts'
 import type { DeviceKeys } from '../identity/device-key.ts'
@@ -59,6 +59,7 @@ export class ControlPlane implements Authority {
   readonly #parts = new Map<string, Uint8Array>()
   readonly #shown = new Map<string, readonly Certificate[]>()
   #discoveryKeys: Uint8Array[] = []
+  #announced = new Set<string>()
 
   constructor(options: ControlPlaneOptions) {
     this.#options = options
@@ -235,12 +236,14 @@ export class ControlPlane implements Authority {
 
   #evaluate(): void {
     this.#membership = evaluateMembership(this.meshId, this.#facts)
+    this.#announced = new Set()
     for (const collection of [
       this.meshCollection,
       this.labelsCollection,
       ...this.#membership.collections.keys(),
     ]) {
       for (const announced of this.#membership.epochs(collection)) {
+        this.#announced.add(announced.epoch)
         if (this.#epochKeys.has(announced.epoch)) continue
         for (const sealed of grantsFor(announced, this.device))
           this.#grants.push({ collection, epoch: announced.epoch, sealed })
@@ -261,6 +264,22 @@ export class ControlPlane implements Authority {
   }
 
   // ---- what facts mean for records ----
+
+  /** Whether an admin has announced an epoch: before, what is written in it does not count. */
+  isAnnounced(epoch: string): boolean {
+    return this.#announced.has(epoch)
+  }
+
+  /** This device holds what it can't read. */
+  get carriesOnly(): boolean {
+    const own = this.#ownCertificate()
+    return own === undefined || carriesOnly(own)
+  }
+
+  mayWriteHere(collection: string): boolean {
+    const own = this.#ownCertificate()
+    return own !== undefined && mayWrite(own, collection)
+  }
 
   /** A text that changes whenever the verdict on a feed's commits may have changed. */
   verdictOf(descriptor: FeedDescriptor): string {

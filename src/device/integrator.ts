@@ -199,6 +199,7 @@ export class Integrator {
           this.#dirty.delete(feed)
           const descriptor = this.#options.replica.descriptor(feed)
           if (
+            this.#options.control.carriesOnly ||
             descriptor === undefined ||
             bytesToHex(descriptor.collection) === this.#options.control.meshCollection
           )
@@ -299,7 +300,8 @@ export class Integrator {
     let partBytes = 0
     for (const [index, commit] of commits.entries()) {
       const header = decodeHeader(commit.header)
-      const epochKey = control.epochKey(bytesToHex(header.epoch))
+      const epoch = bytesToHex(header.epoch)
+      const epochKey = control.isAnnounced(epoch) ? control.epochKey(epoch) : undefined
       if (epochKey === undefined) {
         this.waitingForKey.add(descriptor.feed)
         break

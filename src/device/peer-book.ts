@@ -9,6 +9,20 @@ type Timeless<E> = E extends unknown ? Omit<E, 'time'> : never
 /** Progress is told at most so often for each device, unless its state changes. */
 const eventEveryMs = 250
 
+/** Ends of sessions that a person should look at; a link that was cut is none. */
+const failureReasons = new Set([
+  'MALFORMED',
+  'OUT_OF_ORDER',
+  'BAD_SIGNATURE',
+  'BAD_CHAIN',
+  'LIMIT_EXCEEDED',
+  'FRAME_TOO_LONG',
+  'VERSION_MISMATCH',
+  'REVOKED',
+  'DISK_FULL',
+  'STORE_FAILED',
+])
+
 export class PeerBook {
   readonly #engine: SyncEngine
   readonly #control: ControlPlane
@@ -51,8 +65,7 @@ export class PeerBook {
 
   closed(device: string, reason: string): void {
     this.#lastSeenMs.set(device, Date.now())
-    if (/^[A-Z_]+$/.test(reason) && reason !== 'PEER_CLOSED' && reason !== 'STOPPED')
-      this.#failures.add(device)
+    if (failureReasons.has(reason)) this.#failures.add(device)
     if (this.#engine.sessionWith(device) !== undefined) return
     this.#emit({
       event: 'peer',

@@ -83,6 +83,15 @@ export class RecordWriter {
 
   /** Resolves when what changed is durable. */
   write(collection: string, lane: Lane, changes: readonly RecordChange[]): Promise<Written> {
+    if (!this.#options.control.mayWriteHere(collection)) {
+      const role = this.#options.control.ownRole
+      return Promise.reject(
+        new HavenError(
+          'NOT_ALLOWED',
+          `This device is a ${role} and can not write records. Ask an admin to invite it as a clinician.`,
+        ),
+      )
+    }
     if (this.#options.store.failure !== undefined)
       return Promise.reject(this.#options.store.failure)
     return new Promise((resolve, reject) => {

@@ -452,7 +452,7 @@ export class SyncEngine {
           this.#clockWanted(session, section.wanted)
           break
         case 'have':
-          this.#have(session, section.entries, nowMs)
+          this.#have(session, section.entries)
           break
         case 'want':
           for (const want of section.wants) this.#wanted(session, want)
@@ -469,7 +469,7 @@ export class SyncEngine {
           this.#receiver.run(session.link, section.run, nowMs)
           break
         case 'announcement':
-          this.#announced(session, section.bytes, nowMs)
+          this.#announced(session, section.bytes)
           break
         case 'key-wanted':
           this.#keyWanted(session, section.epochs)
@@ -544,10 +544,10 @@ export class SyncEngine {
       for (const feed of session.behindByFeed.keys()) this.#wants.expect(session, feed, nowMs)
     const waiting = session.haveBeforeClock
     session.haveBeforeClock = []
-    if (waiting.length > 0) this.#have(session, waiting, nowMs)
+    if (waiting.length > 0) this.#have(session, waiting)
   }
 
-  #have(session: Session, entries: readonly ClockEntry[], nowMs: number): void {
+  #have(session: Session, entries: readonly ClockEntry[]): void {
     if (session.theirs === undefined) {
       // It talks of changes to a clock that we are still waiting for.
       if (session.haveBeforeClock.length < limits.clockFeeds)
@@ -747,7 +747,7 @@ export class SyncEngine {
     return this.#wants.priorityOf(descriptor)
   }
 
-  #serve(session: Session, nowMs: number): void {
+  #serve(session: Session): void {
     if (session.loading || !session.writable || session.cursors.size === 0) return
     const room = session.window.roomBytes
     if (room <= 0) return
@@ -774,7 +774,6 @@ export class SyncEngine {
       const runs = result?.kind === 'runs' ? result.runs : []
       this.#sendRuns(session, chosen, runs, loadedMs)
     })
-    void nowMs
   }
 
   #sendRuns(
@@ -863,7 +862,7 @@ export class SyncEngine {
     }
   }
 
-  #announced(session: Session, bytes: Uint8Array, nowMs: number): void {
+  #announced(session: Session, bytes: Uint8Array): void {
     const announcement = decodeAnnouncement(bytes, this.#authority.mesh)
     if (
       announcement.device === this.#authority.device ||
@@ -885,7 +884,6 @@ export class SyncEngine {
       })
     }
     this.#notify({ kind: 'progress', link: session.link, device: announcement.device })
-    void nowMs
   }
 
   #keyWanted(session: Session, epochs: readonly string[]): void {
@@ -912,7 +910,7 @@ export class SyncEngine {
     this.#wants.plan(open, nowMs)
     for (const session of open) {
       this.#say(session, nowMs)
-      this.#serve(session, nowMs)
+      this.#serve(session)
     }
     let wakeAtMs = Math.min(this.#announcer.wakeAtMs(), this.#wants.wakeAtMs())
     for (const session of this.#sessions.values())
