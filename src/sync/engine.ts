@@ -931,7 +931,8 @@ export class SyncEngine {
       if (entries.length > 0) sections.push({ tag: 'have', entries })
     }
     if (session.ackDue) {
-      sections.push({
+      // First: whoever reads a want wants to know what had arrived before it.
+      sections.unshift({
         tag: 'window',
         durableBytes: session.durableBytes,
         moreBytes: limits.windowMaxBytes,

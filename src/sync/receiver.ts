@@ -140,10 +140,13 @@ export class Receiver {
     const descriptor = replica.descriptor(run.feed) ?? this.#newDescriptors.get(run.feed)
     if (descriptor === undefined) {
       this.#ports.wantAgain(link, run.feed, [])
+      this.#ports.durable(link, run.bytes)
       return
     }
     if (!authority.isVouchedFor(bytesToHex(descriptor.device))) {
       this.#parked.add(run.feed)
+      // It is wanted again when somebody vouches for its author; until then it must not fill the window.
+      this.#ports.durable(link, run.bytes)
       return
     }
     const chain = replica.staged(run.feed)

@@ -76,6 +76,9 @@ export class Replica {
   forgetStaged(): void {
     this.#staged.clear()
     for (const [feed, chain] of this.#durable) this.#staged.set(feed, chain)
+    // A descriptor reaches the disk with its feed's first commits.
+    for (const feed of this.#descriptors.keys())
+      if (!this.#durable.has(feed)) this.#descriptors.delete(feed)
   }
 
   get clock(): VectorClock {

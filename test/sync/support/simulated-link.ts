@@ -13,6 +13,8 @@ export interface LinkEnd {
 export interface LinkWeather {
   readonly chance: Chance
   readonly delayMs: readonly [number, number]
+  /** As fast as the frames come by default. */
+  readonly bytesPerMs?: number
   /** Above so many bytes on their way a link takes no more for a while. */
   readonly bufferBytes: number
   /** Changes frames on their way. */
@@ -96,9 +98,12 @@ export class SimulatedLink {
     this.frames += 1
     this.bytes += frame.length + 4
     side.queuedBytes += frame.length
-    const { chance, delayMs, bufferBytes, mangle } = this.#weather
+    const { chance, delayMs, bytesPerMs = Infinity, bufferBytes, mangle } = this.#weather
     const nowMs = this.#time.nowMs()
-    side.lastMs = Math.max(side.lastMs, nowMs + chance.int(...delayMs))
+    side.lastMs = Math.max(
+      Math.max(side.lastMs, nowMs) + frame.length / bytesPerMs,
+      nowMs + chance.int(...delayMs),
+    )
     const arriving = mangle?.(frame) ?? frame
     this.#time.after(side.lastMs - nowMs, () => {
       side.queuedBytes -= frame.length

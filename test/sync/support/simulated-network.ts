@@ -71,6 +71,12 @@ export class SimulatedNetwork {
     return this.time.run(ms, () => this.#check())
   }
 
+  /** All feeds that somebody holds. */
+  feeds(): string[] {
+    const chains = this.devices.flatMap(({ replica }) => [...replica.chains()])
+    return [...new Set(chains.map(({ feed }) => feed))]
+  }
+
   /** The other end of a session, if both are open. */
   counterpart(session: Session): SimulatedDevice | undefined {
     return this.devices.find(({ id }) => id === session.device)

@@ -19,7 +19,7 @@ export class VirtualTime implements Clock, Timers {
 
   after(delayMs: number, run: () => void): () => void {
     const event = {
-      atMs: this.#nowMs + Math.max(0, delayMs),
+      atMs: this.#nowMs + Math.ceil(Math.max(0, delayMs)),
       order: this.#order++,
       run,
       cancelled: false,
