@@ -4,6 +4,7 @@ import { HavenError, isHavenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { resourcesOf, writesToReach } from '../records/fhir.ts'
 import type { Resource } from '../records/fhir.ts'
+import type { Write } from '../records/writes.ts'
 import type { ImportProgress, ImportResult, ImportSource, Rejection } from './api.ts'
 import type { RecordChange, RecordWriter, Written } from './record-writer.ts'
 
@@ -18,6 +19,9 @@ export interface ImporterOptions {
 const batchBytes = 1_200_000
 /** Rejections that are kept; their number goes on counting in the message of the last. */
 const rejectionsMax = 10_000
+
+/** A resource without elements is a record all the same: that it has no field `id` says so, which none ever has. */
+const existence: Write = { field: 'id', op: 'put', value: undefined }
 
 export class Importer {
   readonly #options: ImporterOptions
@@ -56,11 +60,7 @@ export class Importer {
         const message = `The line is longer than ${limits.importLineBytes / 1024 / 1024} MiB. Split the resource, or leave its attachment out.`
         this.#reject({ source: source.name, line, code: 'LINE_TOO_LONG', message })
       } else if (pendingBytes > 0) {
-        await this.#text(
-          source.name,
-          line,
-          pending.length === 1 ? pending[0]! : concatBytes(...pending),
-        )
+        await this.#text(source, line, pending.length === 1 ? pending[0]! : concatBytes(...pending))
       }
       pending = []
       pendingBytes = 0
@@ -105,10 +105,14 @@ export class Importer {
       this.#reject({ source: source.name, line: 1, code: 'TOO_LARGE', message })
       return
     }
-    await this.#text(source.name, 1, concatBytes(...chunks))
+    await this.#text(source, 1, concatBytes(...chunks))
   }
 
-  async #text(source: string, line: number, bytes: Uint8Array): Promise<void> {
+  async #text(
+    { name: source, format }: ImportSource,
+    line: number,
+    bytes: Uint8Array,
+  ): Promise<void> {
     let text: string
     try {
       text = bytesToUtf8(bytes)
@@ -128,7 +132,10 @@ export class Importer {
       found = resourcesOf(text)
     } catch (error) {
       if (!(error instanceof HavenError)) throw error
-      this.#reject({ source, line, code: error.code, message: error.message })
+      // In a line of NDJSON, the place within the text is a column.
+      const message =
+        format === 'ndjson' ? error.message.replace('(line 1, column', '(column') : error.message
+      this.#reject({ source, line, code: error.code, message })
       return
     }
     for (const { path, code, message } of found.rejections) {
@@ -142,7 +149,10 @@ export class Importer {
     this.#batches.set(resource.collection, batch)
     batch.changes.push({
       id: resource.recordId,
-      plan: (view) => writesToReach(view.fields, resource.fields),
+      plan: (view) => {
+        const writes = writesToReach(view.fields, resource.fields)
+        return writes.length > 0 || view.exists ? writes : [existence]
+      },
     })
     for (const [name, json] of resource.fields) batch.bytes += name.length + json.length + 8
     if (batch.bytes >= batchBytes) await this.#flush(resource.collection)

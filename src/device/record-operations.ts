@@ -97,7 +97,7 @@ export class RecordOperations {
     urgent: boolean,
   ): Promise<WriteResult> {
     const writes = [...fields].map(([field, value]): Write => ({
-      field: checkedField(field),
+      field: checkedField(id, field),
       op: 'put',
       value: checkedValue(field, value),
     }))
@@ -181,13 +181,20 @@ export class RecordOperations {
 }
 
 function recordLine(view: SeenRecord): string {
-  return view.id.includes('/') ? resourceText(view.id, view.fields) : plainText(view)
+  // Other programs may have written them; twice in a line, they would make it unreadable.
+  const fields = [...view.fields].filter(([field]) => !isPartOfId(view.id, field))
+  return view.id.includes('/') ? resourceText(view.id, fields) : plainText(view.id, fields)
+}
+
+/** What stands in the id of a record, and can't be a field of it as well. */
+function isPartOfId(id: string, field: string): boolean {
+  return field === 'id' || (field === 'resourceType' && id.includes('/'))
 }
 
 /** A record that is no FHIR resource. */
-function plainText(view: SeenRecord): string {
-  const members = [...view.fields].map(([name, json]) => `${JSON.stringify(name)}:${json}`)
-  return `{${[`"id":${JSON.stringify(view.id)}`, ...members].join(',')}}`
+function plainText(id: string, fields: readonly (readonly [string, JsonText])[]): string {
+  const members = fields.map(([name, json]) => `${JSON.stringify(name)}:${json}`)
+  return `{${[`"id":${JSON.stringify(id)}`, ...members].join(',')}}`
 }
 
 function checkedId(id: string): string {
@@ -205,7 +212,13 @@ function checkedId(id: string): string {
   return id
 }
 
-function checkedField(field: string): string {
+function checkedField(id: string, field: string): string {
+  if (isPartOfId(id, field)) {
+    throw new HavenError(
+      'INVALID_VALUE',
+      `The field "${field}" is part of the record's id. Write a record of another id instead.`,
+    )
+  }
   if (field === '' || !field.isWellFormed() || utf8ToBytes(field).length > limits.fieldNameBytes) {
     throw new HavenError(
       'INVALID_VALUE',
