@@ -15,7 +15,7 @@ import { addRecover } from './commands/recover.ts'
 import { addSet } from './commands/set.ts'
 import { addStatus } from './commands/status.ts'
 import { addUp } from './commands/up.ts'
-import { failureOf, PrintedFailure } from './failure.ts'
+import { failureOf, PrintedFailure, usage } from './failure.ts'
 import { jsonText } from './json.ts'
 
 const after = `
@@ -36,12 +36,21 @@ export async function run(args: readonly string[], cli: Cli): Promise<number> {
     .slice(0, args.includes('--') ? args.indexOf('--') : undefined)
     .includes('--json')
   try {
+    refuseKeyLogging(cli.env)
     await createProgram(cli).parseAsync(args, { from: 'user' })
     return 0
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0
     return report(error, { cli, isJson })
   }
+}
+
+/** @throws HavenError `USAGE`: with this variable, libp2p-noise can be made to print the keys of every connection */
+function refuseKeyLogging({ DUMP_SESSION_KEYS }: Cli['env']): void {
+  if (DUMP_SESSION_KEYS)
+    throw usage(
+      'DUMP_SESSION_KEYS is set, by which the keys of connections can be printed: unset it and run this again.',
+    )
 }
 
 function createProgram(cli: Cli): Command {

@@ -3,12 +3,16 @@ import { renderUnicodeCompact } from 'uqr'
 
 import { HavenError } from '../../core/errors.ts'
 import type { Device, Invitation, InviteOptions } from '../../device/api.ts'
+import { aborted } from '../aborted.ts'
 import { type Cli, globalsOf, print } from '../cli.ts'
 import { durationText } from '../amounts.ts'
 import { parseTtlMs } from '../duration.ts'
 import { nameOf } from '../event-text.ts'
 import { openOperations } from '../open.ts'
 import { timeOfDay } from '../printable.ts'
+
+/** One that does not come will hear it at its first meeting with any device. */
+const visitMs = 5_000
 
 interface Options {
   role: NonNullable<InviteOptions['role']>
@@ -38,9 +42,27 @@ export function addInvite(program: Command, cli: Cli): void {
       })
       if (opened.device === undefined) return
       const { device } = opened
+      const visit = firstVisit(device)
       const member = await untilUsed(device, invitation, cli.stopSignal())
       if (!globals.json) await cli.stdout.write(`${nameOf(member)} joined as ${member.role}.\n`)
+      await visit.ended(cli.stopSignal())
     })
+}
+
+/** A new member comes at once to hear what collections there are; this device must not be gone by then. */
+function firstVisit(device: Device) {
+  const end = Promise.withResolvers<void>()
+  let hasBegun = false
+  device.subscribe((event) => {
+    if (event.event === 'sync' && event.state === 'COMPLETE') end.resolve()
+    if (event.event !== 'peer') return
+    if (!event.connected && hasBegun) end.resolve()
+    hasBegun ||= event.connected
+  })
+  return {
+    ended: (stop: AbortSignal) =>
+      Promise.race([end.promise, aborted(AbortSignal.any([stop, AbortSignal.timeout(visitMs)]))]),
+  }
 }
 
 async function untilUsed(device: Device, { code, expires }: Invitation, stop: AbortSignal) {

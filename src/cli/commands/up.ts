@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { HavenError, isHavenError } from '../../core/errors.ts'
 import { type LocalServer, serveLocally } from '../../daemon/local-server.ts'
 import type { Device, DeviceEvent } from '../../device/api.ts'
+import { aborted } from '../aborted.ts'
 import { type Cli, type Globals, globalsOf } from '../cli.ts'
 import { eventText } from '../event-text.ts'
 import { jsonText } from '../json.ts'
@@ -72,9 +73,4 @@ function alreadyUp(): HavenError {
     'STORE_BUSY',
     '`haven up` already runs on this data directory: stop it first.',
   )
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve()
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
