@@ -4,7 +4,7 @@
  * Integers are big-endian; a varint is unsigned LEB128 in its shortest form. A reader refuses whatever a writer would
  * not have written (longer varints, bytes left over), so that one value has exactly one encoding.
  */
-import { bytesToUtf8, utf8ToBytes } from './bytes.ts'
+import { bytesToUtf8 } from './bytes.ts'
 import { HavenError } from './errors.ts'
 
 /** Grows as needed; `finish` returns a copy of its own. */
@@ -82,7 +82,7 @@ export class ByteWriter {
 
   /** A varint length in bytes, then UTF-8. */
   text(text: string): this {
-    if (text.length >= 0x80) return this.lengthPrefixed(utf8ToBytes(text))
+    if (text.length >= 0x80) return this.lengthPrefixed(Buffer.from(text, 'utf8'))
     // Most texts are short and ASCII: one byte of length, and no detour.
     this.#reserve(text.length + 1)
     const start = this.#length
@@ -90,7 +90,7 @@ export class ByteWriter {
       const code = text.charCodeAt(i)
       if (code >= 0x80) {
         this.#length = start
-        return this.lengthPrefixed(utf8ToBytes(text))
+        return this.lengthPrefixed(Buffer.from(text, 'utf8'))
       }
       this.#buffer[start + 1 + i] = code
     }

@@ -207,7 +207,11 @@ export class Integrator {
           while (this.#rebuilds.size === 0 && (await lock.run(() => this.#step(descriptor)))) {
             // One batch after the other, so that writers get their turn.
           }
-          if (this.#rebuilds.size > 0) this.#dirty.add(feed)
+          if (this.#rebuilds.size > 0) {
+            // First of all: the rest of this round would only come back to this feed, for ever.
+            this.#dirty.add(feed)
+            break
+          }
         }
       }
     } catch (error) {

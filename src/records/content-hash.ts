@@ -1,7 +1,6 @@
 /** The content hash of a collection: docs/data-model.md. */
 import { ByteWriter } from '../core/codec.ts'
 import { domainHash } from '../crypto/hash.ts'
-import { writeText } from './pooled-text.ts'
 
 const hashBytes = 32
 
@@ -21,8 +20,10 @@ export function recordHash(
   id: string,
   { live, free }: { readonly live: readonly HashedWrite[]; readonly free?: Uint8Array | undefined },
 ): Uint8Array {
+  const name = new ByteWriter(id.length + 8).text(id).finish()
+  if (free === undefined && live.length > 0)
+    return domainHash('havenmesh/record/v1', name, listOf(live))
   const sum = new ContentSum()
-  const name = new ByteWriter(64).text(id).finish()
   if (live.length > 0) sum.add(domainHash('havenmesh/record/v1', name, listOf(live)))
   if (free !== undefined) sum.add(domainHash('havenmesh/free/v1', name, free))
   return sum.toBytes()
@@ -33,9 +34,9 @@ function listOf(live: readonly HashedWrite[]): Uint8Array {
   const unsorted = new ByteWriter(1024)
   const ends: number[] = []
   for (const { field, op, value } of live) {
-    writeText(writeText(unsorted, field), op)
+    unsorted.text(field).text(op)
     if (value === undefined) unsorted.u8(0)
-    else writeText(unsorted.u8(1), value)
+    else unsorted.u8(1).text(value)
     ends.push(unsorted.length)
   }
   const bytes = unsorted.finish()

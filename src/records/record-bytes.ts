@@ -2,7 +2,6 @@
 import { bytesToHex, hexToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { limits } from '../core/limits.ts'
-import { writeText } from './pooled-text.ts'
 import type { FreeState } from './free-update.ts'
 import type {
   AcceptedWrite,
@@ -18,7 +17,7 @@ const anyBytes = Number.MAX_SAFE_INTEGER
 
 export function encodeRecordState(state: RecordState): Uint8Array {
   const out = new ByteWriter(1024)
-  writeText(out.u8(format), state.id).varint(state.writers.size)
+  out.u8(format).text(state.id).varint(state.writers.size)
   for (const writer of state.writers.values()) encodeWriter(out, writer)
   return out.finish()
 }
@@ -57,7 +56,7 @@ function encodeWriter(out: ByteWriter, writer: WriterState): void {
   out.varint(indexes.size)
   for (const { seq, time, schemaVersion, actor } of indexes.keys()) {
     out.varint(seq).varint(time.ms).varint(time.counter).varint(schemaVersion)
-    writeText(out, actor)
+    out.text(actor)
   }
   out.varint(writer.writes.size)
   for (const write of writer.writes.values()) encodeWrite(out, write, indexes.get(write.commit)!)
@@ -114,9 +113,9 @@ function encodeWrite(out: ByteWriter, write: AcceptedWrite, stamp: number): void
   out.u8(
     op | (write.value === undefined ? 0 : withValue) | (write.unseen.length === 0 ? 0 : withUnseen),
   )
-  writeText(out.varint(stamp).varint(write.clock), write.field)
-  if (op === opOther) writeText(out, write.op)
-  if (write.value !== undefined) writeText(out, write.value)
+  out.varint(stamp).varint(write.clock).text(write.field)
+  if (op === opOther) out.text(write.op)
+  if (write.value !== undefined) out.text(write.value)
   if (write.unseen.length === 0) return
   out.varint(write.unseen.length)
   for (const { feed, seq } of write.unseen) out.lengthPrefixed(hexToBytes(feed)).varint(seq)
