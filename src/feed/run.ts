@@ -94,7 +94,12 @@ export function decodeRun(bytes: Uint8Array): ReceivedRun {
     const flags = reader.u8()
     if ((flags & ~(continuedFlag | signatureFollowsFlag)) !== 0) reader.fail('unknown flags')
     const epochIndex = reader.varint()
-    if (epochIndex === epochs.length) epochs.push(reader.bytes(16))
+    if (epochIndex === epochs.length) {
+      const epoch = reader.bytes(16)
+      if (epochs.some((each) => equalBytes(each, epoch)))
+        reader.fail('an epoch that it names twice')
+      epochs.push(epoch)
+    }
     commits.push({
       kind,
       continued: (flags & continuedFlag) !== 0,

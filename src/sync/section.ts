@@ -263,7 +263,9 @@ function decodeBody(number: number, body: Uint8Array): Section {
     case sectionNumbers['clock-wanted']: {
       const device = hex(32)
       const digest = hex(16)
-      const base = reader.u8() === 1 ? hex(16) : undefined
+      const form = reader.u8()
+      if (form > 1) reader.fail('an unknown form of clock')
+      const base = form === 1 ? hex(16) : undefined
       return done({ tag: 'clock-wanted', wanted: { device, digest, base } })
     }
     case sectionNumbers['key-wanted']:
@@ -279,7 +281,8 @@ function decodeBody(number: number, body: Uint8Array): Section {
     case sectionNumbers.revocation:
       return { tag: 'revocation', bytes: body }
     case sectionNumbers.pull:
-      return { tag: 'pull' }
+      if (reader.u8() !== 1) reader.fail('an unknown way to pull')
+      return done({ tag: 'pull' })
     case sectionNumbers.late:
       return done({
         tag: 'late',
@@ -292,7 +295,7 @@ function decodeBody(number: number, body: Uint8Array): Section {
     case sectionNumbers['join-confirm']:
       return { tag: 'join-confirm', body }
     case sectionNumbers['join-welcome']:
-      return { tag: 'join-welcome' }
+      return done({ tag: 'join-welcome' })
     case sectionNumbers.fault:
       return done({ tag: 'fault', code: reader.text(64), sentence: reader.text(512) })
     default:

@@ -172,11 +172,11 @@ describe('frames that were changed on their way', () => {
       fc.asyncProperty(mangles, async ({ seed, rarity, how }) => {
         const chance = new Chance(seed)
         let broken = true
-        const network = new SimulatedNetwork({
+        const network: SimulatedNetwork = new SimulatedNetwork({
           seed,
           devices: 2,
           weather: {
-            mangle: (frame) =>
+            mangle: (frame): Uint8Array =>
               broken && frame[0] !== 0x48 && chance.int(1, rarity) === 1
                 ? mangled(frame, how, { chance, feeds: network.feeds() })
                 : frame,
