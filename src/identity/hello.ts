@@ -147,6 +147,11 @@ export function recoveryKey(rootPublicKey: Uint8Array, mesh: string): Uint8Array
   return hkdf(rootPublicKey, hexToBytes(mesh), domainBytes('havenmesh/recover/v1'), 32)
 }
 
+/** The clear beginning of a first frame, with what follows the version. */
+export function helloHead(rest: Uint8Array): Uint8Array {
+  return concatBytes(Uint8Array.of(magic, protocolVersion.major, protocolVersion.minor), rest)
+}
+
 const magic = 0x48
 const clearBytes = 27
 const signDomain = 'havenmesh/hello/v1'

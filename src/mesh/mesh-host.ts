@@ -303,7 +303,8 @@ class RunningHost {
         this.#table.ended(ended.peer, ended)
         this.#dialler.linkEnded(ended.peer, {
           lifeMs: performance.now() - ended.startedMs,
-          byOwner,
+          // One of two links between the same devices is no refusal.
+          byOwner: byOwner && reason !== 'duplicate',
           rotated: reason === rotated,
         })
       },

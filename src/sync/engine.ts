@@ -1010,7 +1010,10 @@ export class SyncEngine {
     if (!(error instanceof HavenError)) throw error
     session.failure = error.code
     if (session.state === 'hello-sent' || session.state === 'awaiting-hello') {
-      const answer = this.#handshake.refusal(session, error.code)
+      const answer =
+        error.code === 'VERSION_MISMATCH' && session.side === 'listener'
+          ? this.#handshake.versionFrame()
+          : this.#handshake.refusal(session, error.code)
       if (answer !== undefined) this.#send(session, answer)
     } else if (session.state === 'open') {
       this.#sendMessage(

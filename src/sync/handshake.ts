@@ -6,7 +6,7 @@ import { bytesToHex } from '../core/bytes.ts'
 import type { Random } from '../core/environment.ts'
 import { HavenError } from '../core/errors.ts'
 import type { Certificate } from '../identity/certificate.ts'
-import { openHello, sealHello, sealHelloRefusal } from '../identity/hello.ts'
+import { helloHead, openHello, sealHello, sealHelloRefusal } from '../identity/hello.ts'
 import type { Hello } from '../identity/hello.ts'
 import type { Authority } from './engine-port.ts'
 import { decodeSections, encodeSections } from './section.ts'
@@ -68,6 +68,11 @@ export class Handshake {
   refusal(session: Session, code: string): Uint8Array | undefined {
     if (session.side !== 'listener' || session.helloKey === undefined) return undefined
     return this.#refuse(session, code)
+  }
+
+  /** Which version is spoken here, for who speaks another: all that can be said without a common key. */
+  versionFrame(): Uint8Array {
+    return helloHead(new Uint8Array(24))
   }
 
   /**
