@@ -280,11 +280,14 @@ export async function agree(devices: readonly CampDevice[]): Promise<boolean> {
 
 export async function untilAgreed(
   devices: readonly CampDevice[],
-  { withinMs = 30_000, also = () => true }: { withinMs?: number; also?: () => boolean } = {},
+  {
+    withinMs = 30_000,
+    also = () => true,
+  }: { withinMs?: number; also?: () => boolean | Promise<boolean> } = {},
 ): Promise<void> {
   await until(
     `${devices.map(({ name }) => name).join(', ')} agree`,
-    async () => also() && (await agree(devices)),
+    async () => (await also()) && (await agree(devices)),
     { withinMs, state: () => Promise.all(devices.map((device) => device.status())) },
   )
 }
