@@ -295,6 +295,22 @@ test('collections, names and voids are those that who may say so said last', () 
   expect(view.root?.agreementKey).toEqual(new Uint8Array(32))
 })
 
+test('a device names itself; an admin names those that did not; nobody else names anybody', () => {
+  const mesh = new TestMesh()
+  const founder = mesh.founder()
+  const courier = mesh.enrol(founder, 'courier')
+  const nurse = mesh.enrol(founder, 'clinician')
+  const name = (text: string) => new TextEncoder().encode(text)
+  mesh.write(nurse, { kind: 'deviceName', device: courier.id, name: name('by a nurse') })
+  expect(mesh.evaluate().member(courier.id)?.name).toBeUndefined()
+  mesh.write(founder, { kind: 'deviceName', device: courier.id, name: name('by an admin') })
+  mesh.write(nurse, { kind: 'deviceName', device: nurse.id, name: name('her own') })
+  mesh.write(founder, { kind: 'deviceName', device: nurse.id, name: name('by an admin, later') })
+  const view = mesh.evaluate()
+  expect(view.member(courier.id)?.name).toEqual(name('by an admin'))
+  expect(view.member(nurse.id)?.name).toEqual(name('her own'))
+})
+
 test('writers use the deepest epoch that an admin announced, that they hold and may use', () => {
   const mesh = new TestMesh()
   const founder = mesh.founder()
