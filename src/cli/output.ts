@@ -7,6 +7,7 @@ import { HavenError } from '../core/errors.ts'
 export interface Output {
   readonly isTerminal: boolean
   readonly columns: number
+  readonly rows: number
   /** Aborted when the reader has gone; from then on writing does nothing. */
   readonly closed: AbortSignal
   /**
@@ -17,7 +18,7 @@ export interface Output {
   write(text: string): Promise<void>
 }
 
-type OutputStream = Writable & { fd?: number; isTTY?: boolean; columns?: number }
+type OutputStream = Writable & { fd?: number; isTTY?: boolean; columns?: number; rows?: number }
 
 export function streamOutput(stream: OutputStream): Output {
   const closed = new AbortController()
@@ -32,6 +33,9 @@ export function streamOutput(stream: OutputStream): Output {
     },
     get columns() {
       return stream.columns ?? 80
+    },
+    get rows() {
+      return stream.rows ?? 24
     },
     closed: closed.signal,
     async write(text) {

@@ -253,12 +253,41 @@ test('import fails when every line was rejected, and not when there was none', a
   expect((await runCli(['import', '-'], { stdin: '' })).exitCode).toBe(0)
 })
 
-test('invite waits, without a running device, until somebody has joined', async () => {
-  const { exitCode, stdout, device } = await runCli(['invite', '--role', 'viewer', '--ttl', '2h'])
+test('invite waits, without a running device, until somebody has joined and has been told all', async () => {
+  const member = { id: 'a7'.repeat(32), name: 'tablet', role: 'viewer' } as const
+  const time = '2026-11-22T10:33:00.000Z'
+  let hasLeft = false
+  const device = fakeDevice({
+    invitationUsed: async () => {
+      // The conversation about joining ends; then it comes as a member, and goes.
+      device.emit({ event: 'peer', time, device: member, state: 'IDLE', connected: false })
+      setImmediate(() => {
+        device.emit({ event: 'peer', time, device: member, state: 'SYNCING', connected: true })
+        setImmediate(() => {
+          hasLeft = true
+          device.emit({ event: 'peer', time, device: member, state: 'IDLE', connected: false })
+        })
+      })
+      return member
+    },
+  })
+  const { exitCode, stdout } = await runCli(['invite', '--role', 'viewer', '--ttl', '2h'], {
+    device,
+  })
   expect(exitCode).toBe(0)
   expect(device.asked.invited).toEqual([{ role: 'viewer', ttlMs: 7_200_000 }])
   expect(stdout).toContain('haven join ABCDE-FGHJK')
-  expect(stdout).toContain('triage joined as clinician.')
+  expect(stdout).toContain('tablet joined as viewer.')
+  expect(hasLeft).toBe(true)
+})
+
+test('nothing starts where the keys of connections would be printed', async () => {
+  const { exitCode, stderr, opened } = await runCli(['list', 'patients'], {
+    env: { DUMP_SESSION_KEYS: '1' },
+  })
+  expect(exitCode).toBe(2)
+  expect(stderr).toContain('unset it')
+  expect(opened).toEqual([])
 })
 
 test('invite has said its code before it waits, and fails when nobody came', async () => {

@@ -36,6 +36,7 @@ function recorder({ isTerminal }: { isTerminal: boolean }) {
   const output = {
     isTerminal,
     columns: 80,
+    rows: 24,
     closed: new AbortController().signal,
     write: async (text: string) => {
       written.push(text)

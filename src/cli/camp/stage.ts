@@ -1,8 +1,9 @@
 import type { Output } from '../output.ts'
 import { jsonText } from '../json.ts'
-import { truncated } from '../cells.ts'
+import { liveRegion, rowsOf } from '../live-region.ts'
+import type { CampDevice } from './camp-device.ts'
 import type { Narrator } from './story.ts'
-import { type Scene, sceneText, stepText } from './view.ts'
+import { headLines, type Step, stepText } from './view.ts'
 
 /** Not more often than one can follow. */
 const redrawMs = 150
@@ -50,24 +51,26 @@ export function plainStage(output: Output, nowMs: () => number): Stage {
 /** A view that is drawn over itself, calmly. */
 export function liveStage(
   output: Output,
-  { devices, nowMs }: { devices: Scene['devices']; nowMs: () => number },
+  { devices, nowMs }: { devices: readonly CampDevice[]; nowMs: () => number },
 ): Stage {
-  const steps: { title: string; outcome?: string; failure?: string; seconds?: number }[] = []
+  const steps: Step[] = []
   const remarks: string[] = []
   let startMs = 0
-  let shownLines = 0
+  const region = liveRegion(output)
   let shown = ''
   let timer: NodeJS.Timeout | undefined
   const draw = () => {
     timer = undefined
-    const text = sceneText({ devices, steps, remarks })
+    const head = headLines(devices)
+    const tail = remarks.flatMap((remark) => ['', ...remark.split('\n')])
+    const texts = steps.map((step) => `  ${stepText(step)}`)
+    // On a low terminal the last steps are the ones that matter.
+    const room = output.rows - 1 - head.length - rowsOf(tail, output.columns)
+    const lines = [...head, ...texts.slice(-Math.max(1, room))]
+    const text = [...lines, ...tail].join('\n')
     if (text === shown) return
     shown = text
-    // A line that wrapped would be counted as one and drawn over wrongly.
-    const lines = text.split('\n').map((line) => `${truncated(line, output.columns - 1)}\u001b[K\n`)
-    const up = shownLines > 0 ? `\u001b[${shownLines}F` : ''
-    shownLines = lines.length
-    void output.write(`${up}${lines.join('')}\u001b[J`)
+    void region.draw(lines, tail)
   }
   let isOver = false
   const changed = () => {

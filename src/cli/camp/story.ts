@@ -44,12 +44,12 @@ const steps: readonly [name: string, title: string, act: Act][] = [
   ['found', 'registration founds a mesh', found],
   ['enrol', 'triage and pharmacy join by invitation', enrol],
   ['meet', 'the three find each other', meet],
-  ['import', 'registration imports the records of 22 patients', importRecords],
-  ['sync', 'the records travel to the other two', sync],
+  ['import', 'registration imports 22 patients', importRecords],
+  ['sync', 'the records travel to the others', sync],
   ['cut', 'pharmacy is cut off', cut],
-  ['edit', 'both sides change the birth date of the same patient', edit],
+  ['edit', 'both sides change one birth date', edit],
   ['heal', 'pharmacy comes back', heal],
-  ['kept', 'both values are there, on all three', kept],
+  ['kept', 'both values are on all three', kept],
 ]
 
 /**
@@ -80,7 +80,7 @@ async function enrol({ camp: { registration, triage, pharmacy } }: Story) {
     await device.run('join', code, '--device', device.name)
   }
   return {
-    outcome: 'both have certificates and keys',
+    outcome: 'they have their keys',
     details: { joined: [triage.name, pharmacy.name] },
   }
 }
@@ -122,7 +122,7 @@ async function sync({ camp }: Story) {
   await camp.until(() => countRecords(registration) > 0 && agree(devices))
   const bytes = devices.reduce((sum, device) => sum + device.traffic.bytes.in, 0)
   return {
-    outcome: `all hold the same ${countText(countRecords(registration), 'record')}; ${bytesText(bytes)} have travelled`,
+    outcome: `all hold the same; ${bytesText(bytes)}`,
     details: { records: countRecords(registration), bytes },
   }
 }
@@ -132,7 +132,7 @@ async function cut({ camp }: Story) {
   await pharmacy.down()
   await camp.until(() => [registration, triage].every((device) => !isConnected(device, pharmacy)))
   return {
-    outcome: 'its haven up is stopped, so it has no link at all',
+    outcome: 'stopped, so without a link',
     details: { device: pharmacy.name },
   }
 }
@@ -145,7 +145,7 @@ async function edit({ camp }: Story) {
   await pharmacy.run('set', 'patients', id, `${field}="${edits.pharmacy}"`)
   await camp.until(() => hashes(registration) !== before && agree([registration, triage]))
   return {
-    outcome: `${edits.registration} at registration, ${edits.pharmacy} at pharmacy`,
+    outcome: `${edits.registration} | ${edits.pharmacy}`,
     details: { record: id, field, ...edits },
   }
 }
@@ -154,7 +154,7 @@ async function heal(story: Story) {
   const { camp } = story
   await camp.pharmacy.up(...linkArguments(story))
   await camp.until(() => camp.devices.every(isConnectedToAll) && agree(camp.devices))
-  return { outcome: 'all three hold the same again', details: { device: camp.pharmacy.name } }
+  return { outcome: 'all hold the same again', details: { device: camp.pharmacy.name } }
 }
 
 async function kept({ camp: { registration, devices } }: Story) {

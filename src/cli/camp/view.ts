@@ -1,44 +1,44 @@
-import { bytesText, countText } from '../amounts.ts'
+import { bytesText } from '../amounts.ts'
 import { padded, table } from '../cells.ts'
 import { stateText } from '../event-text.ts'
 import type { CampDevice } from './camp-device.ts'
 import { countRecords } from './story.ts'
 
-/** What the camp shows at a moment. */
-export interface Scene {
-  devices: readonly CampDevice[]
-  steps: readonly { title: string; outcome?: string; failure?: string; seconds?: number }[]
-  /** Said at the end, or in between. */
-  remarks: readonly string[]
+export interface Step {
+  title: string
+  outcome?: string
+  failure?: string
+  seconds?: number
 }
 
-/** The live view: who holds what, what has travelled, and how far the story is. */
-export function sceneText({ devices, steps, remarks }: Scene): string {
+/** The upper part of the live view: who holds what, and what has travelled. All lines fit on 80 columns. */
+export function headLines(devices: readonly CampDevice[]): string[] {
   return [
     'Havenmesh: a camp in a box, three devices on this computer',
     '',
-    table([['device', 'role', 'holds', 'links', 'received', 'sent'], ...devices.map(deviceRow)]),
+    ...table([columnNames, ...devices.map(deviceRow)]).split('\n'),
     '',
-    ...steps.map((step) => `  ${stepText(step)}`),
-    ...remarks.flatMap((remark) => ['', remark]),
-  ].join('\n')
+  ]
 }
 
-export function stepText({ title, outcome, failure, seconds }: Scene['steps'][number]): string {
+export function stepText({ title, outcome, failure, seconds }: Step): string {
   if (failure !== undefined) return `✗ ${title}: ${failure}`
   if (outcome === undefined) return `… ${title}`
-  return `✓ ${padded(title, 54)} ${seconds!.toFixed(1).padStart(5)} s   ${outcome}`
+  return `✓ ${padded(title, 38)} ${seconds!.toFixed(1).padStart(5)} s   ${outcome}`
 }
+
+const columnNames = ['device', 'records', 'links', 'commits in', 'out', 'bytes in', 'out']
 
 function deviceRow(device: CampDevice): string[] {
   const { status, traffic, name, isUp } = device
   return [
     name,
-    status?.device?.role ?? '–',
-    status === undefined ? '–' : countText(countRecords(device), 'record'),
+    status === undefined ? '–' : countRecords(device).toLocaleString('en'),
     isUp ? linksText(device) : status === undefined ? 'not started' : 'cut off',
-    `${countText(traffic.commits.in, 'commit')}, ${bytesText(traffic.bytes.in)}`,
-    `${countText(traffic.commits.out, 'commit')}, ${bytesText(traffic.bytes.out)}`,
+    traffic.commits.in.toLocaleString('en'),
+    traffic.commits.out.toLocaleString('en'),
+    bytesText(traffic.bytes.in),
+    bytesText(traffic.bytes.out),
   ]
 }
 

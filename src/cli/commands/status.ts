@@ -2,9 +2,9 @@ import type { Command } from 'commander'
 
 import { isHavenError } from '../../core/errors.ts'
 import type { DeviceStatus } from '../../device/api.ts'
-import { truncated } from '../cells.ts'
 import { type Cli, type Globals, globalsOf, print } from '../cli.ts'
 import { jsonText } from '../json.ts'
+import { liveRegion } from '../live-region.ts'
 import { openOperationsIfAny } from '../open.ts'
 import { statusText } from '../status-text.ts'
 
@@ -34,15 +34,13 @@ async function currentStatus(cli: Cli, globals: Globals): Promise<DeviceStatus> 
 
 async function watchStatus(cli: Cli, globals: Globals): Promise<void> {
   const stop = AbortSignal.any([cli.stopSignal(), cli.stdout.closed])
+  const isLive = cli.stdout.isTerminal && !globals.json
+  const region = liveRegion(cli.stdout)
   let shown = ''
   while (!stop.aborted) {
     const text = await statusOrBusy(cli, globals)
     if (text !== undefined && text !== shown) {
-      await cli.stdout.write(
-        cli.stdout.isTerminal && !globals.json
-          ? redraw(shown, text, cli.stdout.columns)
-          : `${text}\n`,
-      )
+      await (isLive ? region.draw(text.split('\n')) : cli.stdout.write(`${text}\n`))
       shown = text
     }
     await pause(watchMs, stop)
@@ -58,14 +56,6 @@ async function statusOrBusy(cli: Cli, globals: Globals): Promise<string | undefi
     if (isHavenError(error, 'STORE_BUSY') || isHavenError(error, 'STOPPED')) return undefined
     throw error
   }
-}
-
-/** Over what was shown before, without clearing the screen in between, which would flicker. */
-function redraw(before: string, text: string, columns: number): string {
-  const up = before === '' ? '' : `\u001b[${before.split('\n').length}F`
-  // A line that wrapped would be counted as one.
-  const lines = text.split('\n').map((line) => `${truncated(line, columns - 1)}\u001b[K\n`)
-  return `${up}${lines.join('')}\u001b[J`
 }
 
 function pause(ms: number, stop: AbortSignal): Promise<void> {

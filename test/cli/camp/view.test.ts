@@ -1,41 +1,52 @@
 import { expect, test } from 'vitest'
 
 import type { CampDevice, Traffic } from '../../../src/cli/camp/camp-device.ts'
-import { jsonStage, plainStage } from '../../../src/cli/camp/stage.ts'
-import { sceneText } from '../../../src/cli/camp/view.ts'
+import { jsonStage, liveStage, plainStage } from '../../../src/cli/camp/stage.ts'
+import { headLines } from '../../../src/cli/camp/view.ts'
 import type { DeviceStatus } from '../../../src/device/api.ts'
 import { statusOf } from '../support/fake-device.ts'
 
 const noTraffic: Traffic = { commits: { in: 0, out: 0 }, bytes: { in: 0, out: 0 } }
 
-test('shows who holds what, what has travelled, and how far the story is', () => {
-  const text = sceneText({
-    devices: [
-      device('registration', {
-        status: {
-          peers: [peer('COMPLETE'), peer('SYNCING')],
-          collections: { patients: { records: 22, contentHash: '' } },
-        },
-        traffic: { commits: { in: 0, out: 3 }, bytes: { in: 820, out: 61_000 } },
-      }),
-      device('triage', { status: { peers: [] } }),
-      device('pharmacy', { isUp: false }),
-    ],
-    steps: [
-      { title: 'registration founds a mesh', outcome: 'the mesh is called Camp', seconds: 0.42 },
-      { title: 'they find each other' },
-    ],
-    remarks: [],
-  })
-  expect(text).toBe(`Havenmesh: a camp in a box, three devices on this computer
+test('shows who holds what, and what has travelled', () => {
+  const lines = headLines([
+    device('registration', {
+      status: {
+        peers: [peer('COMPLETE'), peer('SYNCING')],
+        collections: { patients: { records: 22, contentHash: '' } },
+      },
+      traffic: { commits: { in: 0, out: 3 }, bytes: { in: 820, out: 61_000 } },
+    }),
+    device('triage', { status: { peers: [] } }),
+    device('pharmacy', { isUp: false }),
+  ])
+  expect(lines.join('\n')).toBe(`Havenmesh: a camp in a box, three devices on this computer
 
-  device         role        holds        links           received           sent
-  registration   clinician   22 records   2, exchanging   0 commits, 820 B   3 commits, 61 kB
-  triage         clinician   0 records    looking         0 commits, 0 B     0 commits, 0 B
-  pharmacy       –           –            not started     0 commits, 0 B     0 commits, 0 B
+  device         records   links           commits in   out   bytes in   out
+  registration   22        2, exchanging   0            3     820 B      61 kB
+  triage         0         looking         0            0     0 B        0 B
+  pharmacy       –         not started     0            0     0 B        0 B
+`)
+})
 
-  ✓ registration founds a mesh                               0.4 s   the mesh is called Camp
-  … they find each other`)
+test('on a low terminal, shows the last steps and the commands to copy whole', async () => {
+  const { output, written } = recorder()
+  using stage = liveStage({ ...output, rows: 12 }, { devices: [], nowMs: () => 0 })
+  for (let step = 1; step <= 20; step++) {
+    stage.begins('step', `step ${step}`)
+    stage.happened({ name: 'step', outcome: 'done', details: {} })
+  }
+  const command = `npx haven --data ${'x'.repeat(90)}`
+  stage.says(command)
+  stage[Symbol.dispose]()
+  const shown = written.at(-1)!.replaceAll('\u001b[K', '').split('\n')
+  expect(shown).toContain(command)
+  expect(shown.filter((line) => line.includes('step')).map((line) => line.slice(0, 12))).toEqual([
+    '  ✓ step 17 ',
+    '  ✓ step 18 ',
+    '  ✓ step 19 ',
+    '  ✓ step 20 ',
+  ])
 })
 
 test('without a terminal, each step is a line', () => {
@@ -46,7 +57,7 @@ test('without a terminal, each step is a line', () => {
   stage.begins('heal', 'pharmacy comes back')
   stage.failed({ code: 'TIMED_OUT', message: 'It took too long.' })
   expect(written).toEqual([
-    '✓ pharmacy is cut off                                      0.0 s   no link\n',
+    '✓ pharmacy is cut off                      0.0 s   no link\n',
     '✗ pharmacy comes back: It took too long.\n',
   ])
 })
@@ -88,6 +99,7 @@ function recorder() {
   const output = {
     isTerminal: false,
     columns: 80,
+    rows: 24,
     closed: new AbortController().signal,
     write: async (text: string) => {
       written.push(text)

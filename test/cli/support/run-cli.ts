@@ -34,6 +34,7 @@ export async function runCli(args: string[], options: CliOptions = {}): Promise<
   const output = (take: (text: string) => void) => ({
     isTerminal: false,
     columns: 80,
+    rows: 24,
     closed: new AbortController().signal,
     write: async (text: string) => take(text),
   })
