@@ -119,7 +119,7 @@ function missingIn(clock: VectorClock, other: VectorClock): ClockEntry[] {
 
 function compareEntries(a: ClockEntry, b: ClockEntry): number {
   if (a.feed !== b.feed) return a.feed < b.feed ? -1 : 1
-  return a.seq - b.seq || (a.head < b.head ? -1 : a.head > b.head ? 1 : 0)
+  return a.seq - b.seq || (a.head < b.head ? -1 : a.head > b.head ? 1 : a.floor - b.floor)
 }
 
 function entryKey(entry: ClockEntry): string {

@@ -39,6 +39,8 @@ import { WantPlanner } from './want-planner.ts'
 
 type Plain = Exclude<Section, { tag: 'run' }>
 
+/** Of control facts and urgent commits, so much may be on its way beyond the window. */
+const urgentBytes = 16 * 1024
 /** Parts of feeds read in one go for one frame. */
 const partsPerLoad = 64
 /** What a message has around its sections. */
@@ -749,10 +751,11 @@ export class SyncEngine {
 
   #serve(session: Session): void {
     if (session.loading || !session.writable || session.cursors.size === 0) return
-    const room = session.window.roomBytes
-    if (room <= 0) return
     const cursors = [...session.cursors.values()].toSorted((a, b) => a.priority - b.priority)
     const first = cursors[0]!
+    // What is urgent does not wait until a backlog that is on its way has been acknowledged.
+    const room = Math.max(session.window.roomBytes, first.priority < 0 ? urgentBytes : 0)
+    if (room <= 0) return
     const chosen = cursors
       .slice(0, partsPerLoad)
       .filter((cursor) => cursor.priority === first.priority)
