@@ -99,6 +99,12 @@ export class ByteWriter {
     return this
   }
 
+  /** Forgets what was written, and keeps the room for it. */
+  clear(): this {
+    this.#length = 0
+    return this
+  }
+
   finish(): Uint8Array {
     return this.#buffer.slice(0, this.#length)
   }

@@ -29,17 +29,38 @@ export function recordHash(
   return sum.toBytes()
 }
 
+/** Used again for each record: this runs for every one that arrives. */
+const scratch = new ByteWriter(4096)
+
 function listOf(live: readonly HashedWrite[]): Uint8Array {
-  // One buffer for all, since this runs for each record that arrives.
-  const unsorted = new ByteWriter(1024)
-  const ends: number[] = []
-  for (const { field, op, value } of live) {
-    unsorted.text(field).text(op)
-    if (value === undefined) unsorted.u8(0)
-    else unsorted.u8(1).text(value)
-    ends.push(unsorted.length)
+  return inFieldOrder(live) ?? inByteOrder(live)
+}
+
+/**
+ * The usual case, one write a field: bytes sort as the fields do, the shorter name first, since its length comes first. Undefined where
+ * that can't be seen so simply.
+ */
+function inFieldOrder(live: readonly HashedWrite[]): Uint8Array | undefined {
+  const sorted = live.toSorted(
+    (a, b) =>
+      a.field.length - b.field.length || (a.field < b.field ? -1 : a.field > b.field ? 1 : 0),
+  )
+  for (const [i, { field }] of sorted.entries()) {
+    if (field === sorted[i - 1]?.field || field.length >= 0x80 || !isAscii(field)) return undefined
   }
-  const bytes = unsorted.finish()
+  scratch.clear().varint(sorted.length)
+  for (const write of sorted) writeTo(scratch, write)
+  return scratch.finish()
+}
+
+function inByteOrder(live: readonly HashedWrite[]): Uint8Array {
+  scratch.clear()
+  const ends: number[] = []
+  for (const write of live) {
+    writeTo(scratch, write)
+    ends.push(scratch.length)
+  }
+  const bytes = scratch.finish()
   const writes = ends
     .map((end, i) => bytes.subarray(ends[i - 1] ?? 0, end))
     .toSorted((a, b) => Buffer.compare(a, b))
@@ -47,6 +68,17 @@ function listOf(live: readonly HashedWrite[]): Uint8Array {
   const out = new ByteWriter(bytes.length + 8).varint(writes.length)
   for (const write of writes) out.bytes(write)
   return out.finish()
+}
+
+function writeTo(out: ByteWriter, { field, op, value }: HashedWrite): void {
+  out.text(field).text(op)
+  if (value === undefined) out.u8(0)
+  else out.u8(1).text(value)
+}
+
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) >= 0x80) return false
+  return true
 }
 
 /** The sum of record hashes modulo 2^256: the order of additions does not matter, and each can be taken back. */
