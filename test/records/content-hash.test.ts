@@ -1,5 +1,4 @@
-import { test } from '@fast-check/vitest'
-import fc from 'fast-check'
+import { fc, test } from '@fast-check/vitest'
 import { expect } from 'vitest'
 
 import { recordHash } from '../../src/records/content-hash.ts'
