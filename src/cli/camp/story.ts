@@ -35,6 +35,8 @@ interface Story {
   camp: Camp
   narrator: Narrator
   links: 'mdns' | 'addresses'
+  /** By receiver: how many commits will have come to it when it has the imported ones. */
+  awaited: ReadonlyMap<CampDevice, number>
 }
 
 type Act = (story: Story) => Promise<Omit<Step, 'name'>>
@@ -58,7 +60,7 @@ const steps: readonly [name: string, title: string, act: Act][] = [
  * @throws HavenError when a step does not happen
  */
 export async function tellStory(camp: Camp, narrator: Narrator): Promise<void> {
-  const story: Story = { camp, narrator, links: 'mdns' }
+  const story: Story = { camp, narrator, links: 'mdns', awaited: new Map() }
   for (const [name, title, act] of steps) {
     narrator.begins(name, title)
     narrator.happened({ name, ...(await inTime(act(story))) })
@@ -104,22 +106,30 @@ async function meet(story: Story) {
   return { outcome: 'by typed addresses', details: { links: 'addresses' } }
 }
 
-async function importRecords({ camp: { registration } }: Story) {
+async function importRecords(story: Story) {
+  const { registration, triage, pharmacy } = story.camp
+  const received = [triage, pharmacy].map((device) => device.traffic.commits.in)
   const result = (await registration.run('import', campData())) as {
     records: number
     commits: number
   }
   if (result.records === 0)
     throw new HavenError('NOTHING_IMPORTED', 'None of the records was imported.')
+  story.awaited = new Map(
+    [triage, pharmacy].map((device, i) => [device, received[i]! + result.commits]),
+  )
   return {
     outcome: `${countText(result.records, 'record')} in ${countText(result.commits, 'commit')}`,
     details: { records: result.records, commits: result.commits },
   }
 }
 
-async function sync({ camp }: Story) {
+async function sync({ camp, awaited }: Story) {
   const { registration, devices } = camp
-  await camp.until(() => countRecords(registration) > 0 && agree(devices))
+  // What has travelled is told a little later than it arrives.
+  const isTold = () =>
+    [...awaited].every(([device, commits]) => device.traffic.commits.in >= commits)
+  await camp.until(() => countRecords(registration) > 0 && agree(devices) && isTold())
   const bytes = devices.reduce((sum, device) => sum + device.traffic.bytes.in, 0)
   return {
     outcome: `all hold the same; ${bytesText(bytes)}`,
