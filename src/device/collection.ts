@@ -38,7 +38,7 @@ export class Collection {
   #causalReady: Promise<void> | undefined
   #sum = new ContentSum()
   #records = 0
-  /** Records with several live writes of one field; undefined until somebody needs to know. */
+  /** Records whose verdict may change when more contexts count; undefined until somebody needs to know. */
   #contested: Set<string> | undefined
 
   readonly #integratedTo: (writer: string) => number
@@ -197,8 +197,12 @@ export class Collection {
     return undefined
   }
 
-  /** Commits of a feed have been integrated: contexts that named them count now. Returns whether anything changed. */
-  async integrated(feed: string): Promise<boolean> {
+  /**
+   * Commits of a feed have been integrated: contexts that named them count now. Returns whether anything changed.
+   *
+   * @param fresh - states of records that are not in the store yet
+   */
+  async integrated(feed: string, fresh: ReadonlyMap<string, RecordState>): Promise<boolean> {
     if (this.#causalReady === undefined) return false
     await this.#causalReady
     const waiting = this.#pending.get(feed)
@@ -213,7 +217,9 @@ export class Collection {
     if (still.length === 0) this.#pending.delete(feed)
     else this.#pending.set(feed, still)
     // Their records were not touched by what arrived, but what replaces what may have changed.
-    const contested = await this.states([...(await this.#contestedRecords())])
+    const ids = await this.#contestedRecords(fresh)
+    const stored = await this.states([...ids].filter((id) => !fresh.has(id)))
+    const contested = [...stored, ...[...fresh.values()].filter(({ id }) => ids.has(id))]
     const before = contested.map((state) => this.measure(state))
     for (const { writer, seq, entry } of resolved) await this.#see(writer, seq, [entry])
     for (const [index, state] of contested.entries())
@@ -290,12 +296,14 @@ export class Collection {
     }
   }
 
-  async #contestedRecords(): Promise<Set<string>> {
+  async #contestedRecords(fresh: ReadonlyMap<string, RecordState>): Promise<Set<string>> {
     if (this.#contested === undefined) {
       const contested = new Set<string>()
-      for await (const state of this.allStates()) {
+      const look = (state: RecordState): void => {
         if (state.writers.size > 1 && this.measure(state).contested) contested.add(state.id)
       }
+      for await (const state of this.allStates()) if (!fresh.has(state.id)) look(state)
+      for (const state of fresh.values()) look(state)
       this.#contested = contested
     }
     return this.#contested

@@ -419,7 +419,7 @@ export class Integrator {
     for (const state of states.values())
       changes.push(collection.replace(measures.get(state.id)!, state))
     changes.push(...this.moved(descriptor, at.progress, end))
-    await collection.integrated(descriptor.feed)
+    await collection.integrated(descriptor.feed, states)
     changes.push(collection.sumChange(), timeChange(this.time))
     // Derived: what a crash loses here is integrated again.
     await store.batch(changes, { sync: false })

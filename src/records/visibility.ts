@@ -94,7 +94,7 @@ export function viewRecord(
 /** What a record counts for in its collection. */
 export interface RecordSummary {
   readonly exists: boolean
-  /** Some field has several live writes. */
+  /** Some field has several live writes, or there is a deletion: knowing more of who saw what may change the verdict. */
   readonly contested: boolean
   readonly live: readonly Pick<AcceptedWrite, 'field' | 'op' | 'value'>[]
 }
@@ -118,7 +118,7 @@ export function summaryOf(state: RecordState, causality: Causality): RecordSumma
   const live = [...liveByField.values()]
   return {
     exists: !deleted && (candidatesByField.size > 0 || hasFreeTypes(state)),
-    contested: live.some((writes) => writes.length > 1),
+    contested: candidatesByField.has('') || live.some((writes) => writes.length > 1),
     live: live.flat().map(({ write }) => write),
   }
 }
