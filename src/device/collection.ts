@@ -36,6 +36,7 @@ export class Collection {
   causal = new CausalIndex()
   readonly #pending = new Map<string, PendingEntry[]>()
   #causalReady: Promise<void> | undefined
+  readonly #onItsWay = new Map<string, RecordState>()
   #sum = new ContentSum()
   #records = 0
   /** Records whose verdict may change when more contexts count; undefined until somebody needs to know. */
@@ -227,16 +228,41 @@ export class Collection {
     return true
   }
 
-  async states(ids: readonly string[]): Promise<RecordState[]> {
-    const rows = await this.#store.records(this.id, ids)
-    return rows.map((row, index) =>
-      row === undefined ? emptyRecord(ids[index]!) : decodeRecordState(row),
+  /** @param newOnes - records that nobody has written yet: nothing is looked up for them */
+  async states(ids: readonly string[], newOnes?: ReadonlySet<string>): Promise<RecordState[]> {
+    const states = ids.map((id) =>
+      newOnes?.has(id) === true ? emptyRecord(id) : this.#onItsWay.get(id),
     )
+    const missing = ids.filter((_, index) => states[index] === undefined)
+    if (missing.length > 0) {
+      const rows = await this.#store.records(this.id, missing)
+      let next = 0
+      for (const [index, state] of states.entries()) {
+        if (state !== undefined) continue
+        const row = rows[next++]
+        states[index] = row === undefined ? emptyRecord(ids[index]!) : decodeRecordState(row)
+      }
+    }
+    return states as RecordState[]
   }
 
   async state(id: string): Promise<RecordState | undefined> {
+    const newest = this.#onItsWay.get(id)
+    if (newest !== undefined) return newest
     const row = await this.#store.record(this.id, id)
     return row === undefined ? undefined : decodeRecordState(row)
+  }
+
+  /** States whose rows are being written: what is read until then is read from here. */
+  onTheirWay(states: Iterable<RecordState>, written: Promise<void>): void {
+    const these = [...states]
+    for (const state of these) this.#onItsWay.set(state.id, state)
+    const arrived = (): void => {
+      for (const state of these) {
+        if (this.#onItsWay.get(state.id) === state) this.#onItsWay.delete(state.id)
+      }
+    }
+    written.then(arrived, arrived)
   }
 
   async *allStates(): AsyncIterable<RecordState> {

@@ -74,6 +74,8 @@ export class Integrator {
   /** Feeds that wait for the key of their next commit. */
   readonly waitingForKey = new Set<string>()
   #running: Promise<void> | undefined
+  /** The last batch of derived rows. */
+  #written: Promise<void> = Promise.resolve()
   time: HybridTime = zeroTime
 
   constructor(options: IntegratorOptions) {
@@ -146,6 +148,7 @@ export class Integrator {
   /** Resolves when everything that is held and readable is part of the records. */
   async idle(): Promise<void> {
     while (this.#running !== undefined) await this.#running
+    await this.#written.catch(() => {})
   }
 
   /** Verdicts or keys may have changed: collections whose verdicts did are built again. */
@@ -221,6 +224,7 @@ export class Integrator {
 
   async #rebuild(id: string): Promise<void> {
     const { store } = this.#options
+    await this.#written
     const collection = await this.collection(id)
     const feeds = this.feedsOf(id).map(({ feed }) => feed)
     const positions = feeds.map((feed): StoreChange => ({
@@ -363,7 +367,7 @@ export class Integrator {
     collection.nameWriters(at.chain)
     const writer = collection.writerOf(descriptor, at.chain, at.index)
     const ids = [...new Set(wholes.flatMap(({ payload }) => payload.records.map(({ id }) => id)))]
-    const before = await collection.states(ids)
+    const before = await collection.states(ids, this.#newIn(descriptor, wholes))
     if (
       before.some(
         (state) =>
@@ -421,9 +425,23 @@ export class Integrator {
     changes.push(...this.moved(descriptor, at.progress, end))
     await collection.integrated(descriptor.feed, states)
     changes.push(collection.sumChange(), timeChange(this.time))
-    // Derived: what a crash loses here is integrated again.
-    await store.batch(changes, { sync: false })
+    // Derived: what a crash loses here is integrated again. The next batch is worked out while this one is written.
+    await this.#written
+    this.#written = store.batch(changes, { sync: false })
+    this.#written.catch((error: unknown) => {
+      this.#options.failed(error)
+    })
+    collection.onTheirWay(states.values(), this.#written)
     if (ids.length > 0) this.#options.changed(collection.id, ids)
+  }
+
+  /** Records that can't be here yet: their feed has not touched them before, and no other has been integrated. */
+  #newIn(descriptor: FeedDescriptor, wholes: readonly Whole[]): Set<string> {
+    const others = this.feedsOf(bytesToHex(descriptor.collection)).some(
+      ({ feed }) => feed !== descriptor.feed && this.#progress.has(feed),
+    )
+    const records = others ? [] : wholes.flatMap(({ payload }) => payload.records)
+    return new Set(records.filter(({ back }) => back === 0).map(({ id }) => id))
   }
 
   /** A writer's position has moved: the rows to store. */

@@ -8,6 +8,7 @@ import { bytesToHex, hexToBytes } from '../core/bytes.ts'
 import type { Clock, Random } from '../core/environment.ts'
 import { HavenError } from '../core/errors.ts'
 import { nextTime } from '../core/hybrid-time.ts'
+import { limits } from '../core/limits.ts'
 import { writeCommits } from '../feed/author.ts'
 import { commitKinds, decodeHeader } from '../feed/commit.ts'
 import type { StoreChange, StoredCommit } from '../feed/commit-store.ts'
@@ -274,6 +275,13 @@ export class RecordWriter {
       { time, schemaVersion: 0, actor: '', context, records },
       feed.table,
     )
+    // Nobody reads a longer one. Callers that share it are then written one by one.
+    if (payload.length > limits.updateBytes + limits.commitPlaintextBytes) {
+      throw new HavenError(
+        'TOO_LARGE',
+        `What is written at once may have ${limits.updateBytes / 1024 / 1024} MiB. Write it in parts.`,
+      )
+    }
     const commits = this.#seal(feed, commitKinds.records, payload)
     const last = commits.at(-1)!
     if (commits.length > 1) ({ after } = build(last.seq))

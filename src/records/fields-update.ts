@@ -27,8 +27,12 @@ export interface ReadFieldsUpdate {
 
 /** Name of a writer's root array. */
 export function arrayName(clientId: number): string {
-  return '~' + clientId.toString(36)
+  if (clientId !== lastNamed.clientId) lastNamed = { clientId, name: '~' + clientId.toString(36) }
+  return lastNamed.name
 }
+
+/** Updates of one writer come in rows. */
+let lastNamed = { clientId: -1, name: '' }
 
 /** The same bytes as Yjs gives for one transaction that pushes the writes and deletes the clocks. */
 export function encodeFieldsUpdate(

@@ -36,8 +36,14 @@ export function compactJson(text: string): string {
   return new Scanner(text).compact()
 }
 
+/** A text without escapes, or a number; anything else takes the scanner. */
+const plainValue =
+  /^(?:"[ !#-[\]-\ud7ff\ue000-\u{10ffff}]*"|-?(?:0|[1-9]\d{0,15})(?:\.\d{1,15})?)$/u
+
 /** Whether `compactJson` would return just this text: what a value inside a commit has to be. */
 export function isCompactJson(text: string): boolean {
+  // Most values are a plain text or a number: seen without a scanner.
+  if (plainValue.test(text)) return true
   try {
     return new Scanner(text).compact() === text
   } catch (error) {
