@@ -18,8 +18,9 @@ interface LiveDoc {
   readonly collection: string
   readonly id: string
   clientId: number
-  pending: { update: Uint8Array; before: Uint8Array }[]
-  writing: boolean
+  /** Edits that are not being written yet, and what the document held before each. */
+  pending: { update: Uint8Array; before: ReadonlyMap<number, number> }[]
+  writing: Promise<void> | undefined
 }
 
 /** Marks what came from the replica, so that it is not written again. */
@@ -59,7 +60,7 @@ export class LiveDocs {
       id,
       clientId: await this.#clientId(collection),
       pending: [],
-      writing: false,
+      writing: undefined,
     }
     doc.clientID = live.clientId
     // Yjs draws another client id when it meets its own: it is set again before each local transaction.
@@ -68,8 +69,8 @@ export class LiveDocs {
     })
     doc.on('update', (update: Uint8Array, _: unknown, __: Y.Doc, transaction: Y.Transaction) => {
       if (transaction.origin === fromReplica) return
-      live.pending.push({ update, before: stateVectorOf(transaction.beforeState) })
-      void this.#write(live)
+      live.pending.push({ update, before: new Map(transaction.beforeState) })
+      live.writing ??= this.#writeAll(live)
     })
     doc.on('destroy', () => {
       this.#docs.delete(`${collection}/${id}`)
@@ -81,15 +82,18 @@ export class LiveDocs {
     return yjsClientId(await this.#runtime.routineFeed(collection), 'free')
   }
 
+  async #writeAll(live: LiveDoc): Promise<void> {
+    while (live.pending.length > 0) await this.#write(live)
+    live.writing = undefined
+  }
+
   async #write(live: LiveDoc): Promise<void> {
-    if (live.writing) return
-    live.writing = true
     try {
       while (live.pending.length > 0) {
         const group = live.pending.splice(0)
         const update = Y.mergeUpdates(group.map((each) => each.update))
         await this.#runtime.writer.write(live.collection, 'routine', [
-          { id: live.id, free: { update, stateVector: group[0]!.before } },
+          { id: live.id, free: { update, stateVector: baseOf(group, live.clientId) } },
         ])
       }
     } catch (error) {
@@ -100,8 +104,6 @@ export class LiveDocs {
               cause: error,
             }),
       )
-    } finally {
-      live.writing = false
     }
   }
 
@@ -117,10 +119,25 @@ export class LiveDocs {
     }
   }
 
+  /** What was edited last is stored when it resolves. */
   async close(): Promise<void> {
-    for (const opening of this.#docs.values()) (await opening.catch(() => undefined))?.doc.destroy()
+    for (const opening of this.#docs.values()) {
+      const live = await opening.catch(() => undefined)
+      await live?.writing
+      live?.doc.destroy()
+    }
     this.#docs.clear()
   }
+}
+
+/** What several edits build on, together: of others what the last of them knew, of this device what was there before the first. */
+function baseOf(
+  group: readonly { readonly before: ReadonlyMap<number, number> }[],
+  ownClient: number,
+): Uint8Array {
+  const base = new Map(group.at(-1)!.before)
+  base.set(ownClient, group[0]!.before.get(ownClient) ?? 0)
+  return stateVectorOf(base)
 }
 
 /** A state vector as Yjs encodes it. */

@@ -193,6 +193,42 @@ describe('live documents', () => {
     expect((await other.docs.open('records', 'note')).getText('body').toJSON()).toBe(text)
   })
 
+  it('carry edits that build on what arrived while earlier ones were being written', async () => {
+    const { one, other } = await pair()
+    const here = await one.docs.open('records', 'note')
+    const there = await other.docs.open('records', 'note')
+    // White-box: a disk that is slow just now.
+    const { writer } = one.runtime
+    const write = writer.write.bind(writer)
+    const { promise: diskIsFree, resolve: freeDisk } = Promise.withResolvers<void>()
+    writer.write = async (...parts) => {
+      await diskIsFree
+      return write(...parts)
+    }
+    here.getText('body').insert(0, 'a')
+    here.getText('body').insert(1, 'b')
+    there.getText('body').insert(0, 'THERE')
+    await until(() => here.getText('body').length === 7)
+    const at = here.getText('body').toJSON().indexOf('THERE') + 2
+    here.getText('body').insert(at, 'c')
+    freeDisk()
+    await until(() => there.getText('body').length === 8)
+    expect(there.getText('body').toJSON()).toBe(here.getText('body').toJSON())
+    expect(there.getText('body').toJSON()).toContain('THcERE')
+    expect(one.failures).toEqual([])
+  })
+
+  it('have stored what was typed last before they are closed', async () => {
+    const { one } = await pair()
+    const doc = await one.docs.open('records', 'note')
+    for (const letter of 'last words')
+      doc.getText('body').insert(doc.getText('body').length, letter)
+    await one.docs.close()
+    await one.restart()
+    const again = await one.docs.open('records', 'note')
+    expect(again.getText('body').toJSON()).toBe('last words')
+  })
+
   it('stand beside the fields of the same record, and do not touch them', async () => {
     const { one, other } = await pair()
     await one.set('r', { n: '1' })
