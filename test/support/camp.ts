@@ -72,7 +72,7 @@ export class Camp {
   }
 
   async #strike(): Promise<void> {
-    await Promise.all(this.#devices.map((device) => device.kill()))
+    await Promise.all(this.#devices.map((device) => device.killAll()))
     await this.#network?.remove()
     await rm(this.directory, { recursive: true, force: true, maxRetries: 5 })
   }
@@ -94,6 +94,7 @@ export class CampDevice {
   logs: LogLine[] = []
   readonly #place: Place
   readonly #env: NodeJS.ProcessEnv
+  readonly #children = new Set<ChildProcess>()
   #up: ChildProcess | undefined
   #ended: Promise<unknown> = Promise.resolve()
   #operations: DeviceOperations | undefined
@@ -109,6 +110,8 @@ export class CampDevice {
       XDG_RUNTIME_DIR: join(place.camp, 'run'),
       XDG_STATE_HOME: this.stateHome,
       HAVEN_LOG: 'info',
+      // Many processes start, and all compile the same sources.
+      NODE_COMPILE_CACHE: join(place.camp, 'compile-cache'),
     }
   }
 
@@ -239,17 +242,36 @@ export class CampDevice {
     this.#forget()
   }
 
+  /** Ends whatever runs for this device at once. */
+  async killAll(): Promise<void> {
+    const ends = Array.from(this.#children, async (child) => {
+      const end = ending(child)
+      child.kill('SIGKILL')
+      await end
+    })
+    await Promise.all(ends)
+  }
+
   #forget(): void {
     this.#up = undefined
     this.#operations = undefined
   }
 
-  #spawn(args: readonly string[], options: SpawnOptions): ChildProcess {
-    const argv = [process.execPath, program, '--data', this.dataDir, '--json', ...args]
+  /** Runs a program of a test in the place and with the environment of this device; it is killed with the camp at the latest. */
+  start(file: string, args: readonly string[], options: SpawnOptions): ChildProcess {
     const { network, host } = this.#place
-    if (network === undefined || host === undefined)
-      return spawn(argv[0]!, argv.slice(1), { ...options, env: this.#env })
-    return network.host(host).exec(argv, { ...options, env: this.#env })
+    const { execPath } = process
+    const child =
+      network === undefined || host === undefined
+        ? spawn(execPath, [file, ...args], { ...options, env: this.#env })
+        : network.host(host).exec([execPath, file, ...args], { ...options, env: this.#env })
+    this.#children.add(child)
+    child.once('exit', () => this.#children.delete(child))
+    return child
+  }
+
+  #spawn(args: readonly string[], options: SpawnOptions): ChildProcess {
+    return this.start(program, ['--data', this.dataDir, '--json', ...args], options)
   }
 }
 
@@ -310,16 +332,17 @@ function texts(logs: readonly LogLine[]): string[] {
   return logs.map(({ code, msg }) => `${code}: ${msg}`)
 }
 
-async function eachLine(
+/** Until the stream ends. */
+export async function eachLine(
   stream: AsyncIterable<Uint8Array>,
   act: (line: string) => void,
 ): Promise<void> {
   for await (const line of readLines(stream, lineBytes)) act(line)
 }
 
-function ending(child: ChildProcess): Promise<void> {
+export function ending(child: ChildProcess): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   child.once('error', reject)
-  child.once('close', () => resolve())
+  child.once('exit', () => resolve())
   return promise
 }
