@@ -18,11 +18,13 @@ export const limits = {
   updateBytes: 8 * mib,
   /** Commits in one run that ends with a signature: a peer can't make us hold more before we can verify it. */
   runCommits: 256,
+  /** A run, so that whoever passes it on has room for a descriptor and the message around it. */
+  runBytes: 270 * kib,
   /** The first frame of a stranger: a certificate chain of a few admins and a clock digest. */
   helloBytes: 8 * kib,
   helloMs: 10_000,
-  /** Feeds in one vector clock: DESIGN of the largest mesh (1,000 devices), with room for restores. */
-  clockFeeds: 16_384,
+  /** Feeds in one vector clock: those of the largest mesh (1,000 devices, 5,000 feeds), and no more than fit into one frame. */
+  clockFeeds: 8_192,
   /** Entries of one commit's context: other feeds that advanced since the last commit of this feed. */
   contextEntries: 16_384,
   /** Records in one commit. */
@@ -35,7 +37,6 @@ export const limits = {
   actorBytes: 128,
   meshNameBytes: 128,
   deviceNameBytes: 64,
-  collectionNameBytes: 64,
   /** Certificates from a device's up to the root. */
   certificateChain: 16,
   /** Facts in one control commit. */
@@ -46,7 +47,7 @@ export const limits = {
   branchesPerFeed: 64,
   /** Announcements and clock bodies carried for others. */
   announcements: 4_096,
-  announcementBytes: 2 * kib,
+  announcementBytes: 10 * kib,
   /** Sessions at a time; an active neighbour costs about 0.5 MB in libp2p. */
   sessions: 32,
   /** Active neighbours that are kept up to date at once on a large network. */

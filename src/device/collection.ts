@@ -36,6 +36,8 @@ export class Collection {
   causal = new CausalIndex()
   readonly #pending = new Map<string, PendingEntry[]>()
   #causalReady: Promise<void> | undefined
+  /** While a collection that was empty is filled: all that it holds, so that nothing is looked up in vain. */
+  #knownIds: Set<string> | undefined
   readonly #onItsWay = new Map<string, RecordState>()
   #sum = new ContentSum()
   #records = 0
@@ -66,7 +68,11 @@ export class Collection {
 
   async restore(): Promise<void> {
     const bytes = await this.#store.secret(`sum/${this.id}`)
-    if (bytes === undefined) return
+    if (bytes === undefined) {
+      // Nothing has ever been integrated: sum and records are written together.
+      this.#knownIds = new Set()
+      return
+    }
     const reader = new ByteReader(bytes, 'content sum')
     this.#sum = ContentSum.fromBytes(reader.bytes(32))
     this.#records = reader.varint()
@@ -228,10 +234,9 @@ export class Collection {
     return true
   }
 
-  /** @param newOnes - records that nobody has written yet: nothing is looked up for them */
-  async states(ids: readonly string[], newOnes?: ReadonlySet<string>): Promise<RecordState[]> {
+  async states(ids: readonly string[]): Promise<RecordState[]> {
     const states = ids.map((id) =>
-      newOnes?.has(id) === true ? emptyRecord(id) : this.#onItsWay.get(id),
+      this.#knownIds?.has(id) === false ? emptyRecord(id) : this.#onItsWay.get(id),
     )
     const missing = ids.filter((_, index) => states[index] === undefined)
     if (missing.length > 0) {
@@ -288,6 +293,9 @@ export class Collection {
 
   /** A record's new state, and its part of sum and count: `before` was measured before any context of this step counted. */
   replace(before: Measure, after: RecordState): StoreChange {
+    if (this.#knownIds?.add(after.id) !== undefined && this.#knownIds.size > knownIdsMax) {
+      this.#knownIds = undefined
+    }
     this.recount(before, this.measure(after))
     return { kind: 'record', collection: this.id, id: after.id, value: encodeRecordState(after) }
   }
@@ -338,6 +346,8 @@ export class Collection {
   /** Throws everything derived away, to build it again from the commits. */
   async forget(): Promise<StoreChange[]> {
     await this.#store.clearRecords(this.id)
+    this.#onItsWay.clear()
+    this.#knownIds = new Set()
     this.#sum = new ContentSum()
     this.#records = 0
     this.#contested = undefined
@@ -347,6 +357,9 @@ export class Collection {
     return [this.sumChange()]
   }
 }
+
+/** Some megabytes; after that looking up costs less than remembering. */
+const knownIdsMax = 50_000
 
 /** What a record counts for in its collection. */
 export interface Measure {

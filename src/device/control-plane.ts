@@ -5,6 +5,7 @@
 import { bytesToHex, hexToBytes } from '../core/bytes.ts'
 import type { Clock, Random } from '../core/environment.ts'
 import { HavenError, isHavenError } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
 import { commitKinds, decodeHeader } from '../feed/commit.ts'
 import type { CommitStore, StoreChange, StoredCommit } from '../feed/commit-store.ts'
 import { openCiphertext, unpackPayload } from '../feed/seal.ts'
@@ -19,6 +20,7 @@ import { evaluateMembership, grantsFor } from '../identity/membership.ts'
 import type { Membership, PlacedFact } from '../identity/membership.ts'
 import { recoveryKey } from '../identity/hello.ts'
 import { labelsCollectionId, meshCollectionId } from '../identity/names.ts'
+import { decodeRevocation, verifyRevocation } from '../identity/revocation.ts'
 import { openFactText } from '../identity/sealed-fact.ts'
 import type { Authority } from '../sync/engine-port.ts'
 import type { Replica } from '../sync/replica.ts'
@@ -60,6 +62,8 @@ export class ControlPlane implements Authority {
   readonly #shown = new Map<string, readonly Certificate[]>()
   #discoveryKeys: Uint8Array[] = []
   #announced = new Set<string>()
+  /** Of each device the newest certificate that counts, whether it was removed since or not. */
+  readonly #lastCertificates = new Map<string, Certificate>()
 
   constructor(options: ControlPlaneOptions) {
     this.#options = options
@@ -208,6 +212,7 @@ export class ControlPlane implements Authority {
       const payload = unpackPayload(openCiphertext(commit.ciphertext, place, commit.header))
       const before = this.#parts.get(bytesToHex(header.prev))
       const whole = before === undefined ? payload : Buffer.concat([before, payload])
+      if (whole.length > limits.updateBytes) return
       if (header.continued) {
         this.#parts.set(id, whole)
         return
@@ -236,6 +241,15 @@ export class ControlPlane implements Authority {
 
   #evaluate(): void {
     this.#membership = evaluateMembership(this.meshId, this.#facts)
+    this.#lastCertificates.clear()
+    for (const { fact } of this.#facts) {
+      if (fact.kind !== 'certificate') continue
+      const counts = this.#membership.certificate(fact.certificate.id)
+      const known = counts && this.#lastCertificates.get(counts.device)
+      if (counts === undefined || (known !== undefined && known.issuedAtMs > counts.issuedAtMs))
+        continue
+      this.#lastCertificates.set(counts.device, counts)
+    }
     this.#announced = new Set()
     for (const collection of [
       this.meshCollection,
@@ -304,6 +318,7 @@ export class ControlPlane implements Authority {
   certificateOf(device: string): Certificate | undefined {
     return (
       this.#membership.member(device)?.certificate ??
+      this.#lastCertificates.get(device) ??
       this.#shown.get(device)?.[0] ??
       (device === this.device ? this.#options.ownChain[0] : undefined)
     )
@@ -371,13 +386,13 @@ export class ControlPlane implements Authority {
   acceptChain(chain: readonly Uint8Array[]): string {
     const certificates = chain.map((bytes) => decodeCertificate(bytes))
     const own = verifyChain(this.meshId, certificates)
-    for (const { device } of certificates) {
-      if (this.#membership.isRevoked(device)) {
-        throw new HavenError(
-          'REVOKED',
-          'A device that was removed from the mesh, or was enrolled by one, wanted to connect.',
-        )
-      }
+    if (this.#membership.member(own.device) !== undefined) return own.device
+    // Whom a removed admin has enrolled is a member only if the facts say so.
+    if (certificates.some(({ device }) => this.#membership.isRevoked(device))) {
+      throw new HavenError(
+        'REVOKED',
+        'A device that was removed from the mesh, or was enrolled by one, wanted to connect.',
+      )
     }
     if (this.#membership.certificate(own.id) === undefined)
       this.#shown.set(own.device, certificates)
@@ -402,14 +417,35 @@ export class ControlPlane implements Authority {
       : undefined
   }
 
+  /** Whether this is a revocation of this device by somebody who may revoke. */
+  revokesThisDevice(bytes: Uint8Array): boolean {
+    const revocation = decodeRevocation(bytes)
+    const byAdmin =
+      revocation.author === this.#membership.root?.publicKey ||
+      this.#membership.member(revocation.author)?.role === 'admin'
+    return (
+      revocation.mesh === this.meshId &&
+      revocation.device === this.device &&
+      byAdmin &&
+      verifyRevocation(revocation)
+    )
+  }
+
   sealKeyFor(
     device: string,
     epoch: string,
   ): { collection: string; sealed: Uint8Array } | undefined {
     const held = this.#epochKeys.get(epoch)
     const certificate = this.certificateOf(device)
-    if (held === undefined || certificate === undefined || !mayRead(certificate, held.collection))
+    if (held === undefined || certificate === undefined || !mayRead(certificate, held.collection)) {
       return undefined
+    }
+    if (this.#membership.isRevoked(device)) return undefined
+    // Nobody hands an epoch on without knowing whom it excludes.
+    const announced = this.#membership.epochs(held.collection).find((each) => each.epoch === epoch)
+    if (announced?.excluded.some((id) => this.#membership.revocation(id) === undefined) === true) {
+      return undefined
+    }
     const to = {
       mesh: this.meshId,
       collection: held.collection,

@@ -367,7 +367,7 @@ export class Integrator {
     collection.nameWriters(at.chain)
     const writer = collection.writerOf(descriptor, at.chain, at.index)
     const ids = [...new Set(wholes.flatMap(({ payload }) => payload.records.map(({ id }) => id)))]
-    const before = await collection.states(ids, this.#newIn(descriptor, wholes))
+    const before = await collection.states(ids)
     if (
       before.some(
         (state) =>
@@ -433,15 +433,6 @@ export class Integrator {
     })
     collection.onTheirWay(states.values(), this.#written)
     if (ids.length > 0) this.#options.changed(collection.id, ids)
-  }
-
-  /** Records that can't be here yet: their feed has not touched them before, and no other has been integrated. */
-  #newIn(descriptor: FeedDescriptor, wholes: readonly Whole[]): Set<string> {
-    const others = this.feedsOf(bytesToHex(descriptor.collection)).some(
-      ({ feed }) => feed !== descriptor.feed && this.#progress.has(feed),
-    )
-    const records = others ? [] : wholes.flatMap(({ payload }) => payload.records)
-    return new Set(records.filter(({ back }) => back === 0).map(({ id }) => id))
   }
 
   /** A writer's position has moved: the rows to store. */

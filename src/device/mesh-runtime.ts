@@ -398,6 +398,7 @@ export class MeshRuntime {
         })
         return
       case 'revoked':
+        if (!this.#isOwnRevocation(notification.bytes)) return
         this.notice(
           'REVOKED',
           'This device was removed from the mesh. Its records can be read here no longer than it is needed to hand it back.',
@@ -407,6 +408,15 @@ export class MeshRuntime {
       case 'join-confirm':
         this.inviter.notified(notification)
         return
+    }
+  }
+
+  #isOwnRevocation(bytes: Uint8Array): boolean {
+    try {
+      return this.control.revokesThisDevice(bytes)
+    } catch (error) {
+      if (isHavenError(error)) return false
+      throw error
     }
   }
 

@@ -2,7 +2,7 @@
  * Writing records: what is asked for while the previous commit is on its way to the disk is gathered into the next one (group commit
  * without a timer).
  *
- * The order of DESIGN's rollback rule: the commit is durable in the store, then the mark names it, then it is offered to anybody.
+ * The order that keeps a restored store from writing a feed twice: the commit is durable in the store, then the mark names it, then it is offered to anybody.
  */
 import { bytesToHex, hexToBytes } from '../core/bytes.ts'
 import type { Clock, Random } from '../core/environment.ts'

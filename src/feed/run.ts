@@ -82,6 +82,7 @@ export function encodeRun(
 /** @throws HavenError `MALFORMED` */
 export function decodeRun(bytes: Uint8Array): ReceivedRun {
   const reader = new ByteReader(bytes, 'run of commits')
+  if (bytes.length > limits.runBytes) reader.fail('too many bytes')
   const feed = bytesToHex(reader.bytes(16))
   const baseSeq = reader.varint()
   const baseId = bytesToHex(reader.bytes(8))

@@ -77,7 +77,11 @@ export function startLink(options: LinkOptions): MeshLink {
     {
       isDialler: side === 'dialler',
       pings,
-      firstFrame: { maxBytes: limits.helloBytes, withinMs: limits.helloMs },
+      // A listener hears strangers; a dialler whom it chose, and who may have keys to offer.
+      firstFrame: {
+        maxBytes: side === 'listener' ? limits.helloBytes : limits.frameBytes,
+        withinMs: limits.helloMs,
+      },
     },
   )
   const link: MeshLink = {

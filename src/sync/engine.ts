@@ -467,6 +467,16 @@ export class SyncEngine {
           break
         case 'run':
           session.commits.in += section.run.commits.length
+          session.receivedBytes += section.run.bytes
+          if (
+            session.receivedBytes - session.durableBytes >
+            limits.windowMaxBytes + limits.frameBytes
+          ) {
+            throw new HavenError(
+              'LIMIT_EXCEEDED',
+              'A device sends more than it was allowed before it was stored.',
+            )
+          }
           this.#wants.progressed(session, section.run.feed, nowMs)
           this.#receiver.run(session.link, section.run, nowMs)
           break

@@ -67,7 +67,9 @@ export class Session {
   writable = true
   loading = false
 
-  /** Bytes of runs received in this session that are durable here. */
+  /** Bytes of runs received in this session. */
+  receivedBytes = 0
+  /** Of these, how many are durable here. */
   durableBytes = 0
   ackDue = false
   /** Feeds whose entries in our clock the peer has not been told. */

@@ -12,13 +12,13 @@ import {
 import { scratchDirectory } from './scratch.ts'
 
 test('follows the XDG variables that are absolute paths', () => {
-  const home = '/home/nurse'
+  const home = '/users/nurse'
   const env = { XDG_DATA_HOME: '/srv/data', XDG_STATE_HOME: 'relative' }
   expect(defaultDirectories({ env, home })).toEqual({
     data: '/srv/data/haven',
-    state: '/home/nurse/.local/state/haven',
+    state: '/users/nurse/.local/state/haven',
   })
-  expect(defaultDirectories({ env: {}, home }).data).toBe('/home/nurse/.local/share/haven')
+  expect(defaultDirectories({ env: {}, home }).data).toBe('/users/nurse/.local/share/haven')
 })
 
 test('creates the data directory for this user alone', async () => {
