@@ -183,6 +183,17 @@ describe('a run', () => {
     expect(codeOf(() => verifyRun(run, placeOf(commits[0]!), other))).toBe('BAD_SIGNATURE')
   })
 
+  it('leaves room in a frame for who passes it on', () => {
+    // Full commits that come unsigned have to be passed on together.
+    const each = Math.floor(limits.runBytes / 6)
+    const full = commitsOf([1, 2, 3, 4, 5, 6].map(() => noise(each))).map((commit, index, all) =>
+      index === all.length - 1 ? commit : { ...commit, signature: undefined },
+    )
+    expect(codeOf(() => decodeRun(encodeRun(startPlace, full)))).toBe('MALFORMED')
+    expect(codeOf(() => decodeRun(encodeRun(placeOf(full[0]!), full.slice(1))))).toBeUndefined()
+    expect(limits.runBytes + 170 + 64).toBeLessThan(limits.frameBytes)
+  })
+
   it('ends with a signed commit', () => {
     const unsigned = commits.map((commit) => ({ ...commit, signature: undefined }))
     expect(() => encodeRun(startPlace, unsigned)).toThrow(TypeError)
