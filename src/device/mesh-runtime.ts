@@ -250,7 +250,12 @@ export class MeshRuntime {
   }
 
   /** Says this device's name, once it can be sealed. */
-  async introduce(): Promise<void> {
+  introduce(): Promise<void> {
+    return this.#control(() => this.#introduction())
+  }
+
+  /** As part of control work: {@link writeFacts} would wait for the work that it is called from. */
+  async #introduction(): Promise<void> {
     const { membership } = this.#options
     if (
       membership.deviceName === '' ||
@@ -261,8 +266,10 @@ export class MeshRuntime {
     const labels = this.control.epochToWrite(this.control.labelsCollection)
     if (named !== undefined || labels === undefined) return
     const name = this.sealLabel(membership.deviceName, factTypes.deviceName)
-    if (name !== undefined)
-      await this.writeFacts([{ kind: 'deviceName', device: this.control.device, name }])
+    if (name === undefined) return
+    const fact: Fact = { kind: 'deviceName', device: this.control.device, name }
+    this.control.stored(await this.writer.writeFacts([fact]))
+    await this.#keysMoved()
   }
 
   /** A name, sealed to readers; undefined when this device has no key for that. */
@@ -394,7 +401,7 @@ export class MeshRuntime {
           await this.#options.store.batch([change])
           this.control.retry()
           await this.#keysMoved()
-          await this.introduce()
+          await this.#introduction()
         })
         return
       case 'revoked':
@@ -450,7 +457,7 @@ export class MeshRuntime {
       void this.#control(async () => {
         this.control.stored(control)
         await this.#keysMoved()
-        await this.introduce()
+        await this.#introduction()
       })
     }
     if (feeds.size > 0) this.integrator.wake(feeds)
