@@ -195,6 +195,10 @@ export class CampDevice {
     return addresses[0]!
   }
 
+  get isUp(): boolean {
+    return this.#up !== undefined
+  }
+
   /** Of the running `haven up`. */
   get pid(): number {
     if (this.#up?.pid === undefined) throw new Error(`${this.name} is not up`)
