@@ -158,8 +158,10 @@ export class OwnFeeds {
     const known = this.#feeds.get(key)
     if (known !== undefined) {
       const chain = this.#options.replica.staged(known.descriptor.feed)
+      // Also while what has come of it is only on its way to the disk: it must not be claimed with what is written now.
       const moved =
-        chain.segments.length > 0 && !chain.tips().some((tip) => tip.id === known.tip.id)
+        chain.forked ||
+        (chain.segments.length > 0 && !chain.tips().some((tip) => tip.id === known.tip.id))
       if (!moved) {
         await this.#prepare(known)
         return known

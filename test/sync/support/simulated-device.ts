@@ -203,7 +203,10 @@ export class SimulatedDevice implements LinkEnd {
   #feed(collection: string, lane: Lane): OwnFeed {
     const name = `${collection}/${lane}`
     let feed = this.#feeds.get(name)
-    if (feed === undefined) {
+    const tip = feed?.tip.id
+    const chain = feed === undefined ? undefined : this.replica.staged(feed.descriptor.feed)
+    const moved = chain?.segments.length !== 0 && chain?.tips().every(({ id }) => id !== tip)
+    if (feed === undefined || chain?.forked === true || moved === true) {
       const descriptor = createDescriptor(
         {
           mesh: this.authority.mesh,
