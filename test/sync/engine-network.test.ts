@@ -120,18 +120,18 @@ describe('devices whose links are cut anywhere', () => {
     fc.array(fc.oneof(write, links, wait, ...kinds), { maxLength: 40 })
 
   it('hold the same when the links have healed', async () => {
-    await fc.assert(fc.asyncProperty(fc.integer(), story(), converges), { numRuns: 80 })
+    await fc.assert(fc.asyncProperty(fc.integer(), story(), converges), { numRuns: 50 })
   })
 
   it('hold the same after crashes and full disks', async () => {
     await fc.assert(fc.asyncProperty(fc.integer(), story(crash, failDisk), converges), {
-      numRuns: 80,
+      numRuns: 50,
     })
   })
 
   it('hold both branches of every feed that a restored machine has forked', async () => {
     await fc.assert(fc.asyncProperty(fc.integer(), story(backup, backup, crash), converges), {
-      numRuns: 80,
+      numRuns: 50,
     })
   })
 })

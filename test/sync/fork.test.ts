@@ -59,7 +59,8 @@ async function forked({ seed, base, left, right, third, cutsMs, writesMeanwhile 
   for (const ms of cutsMs) {
     network.connect(1, 2)
     network.connect(0, 1)
-    for (let at = 0; writesMeanwhile && at < ms; at += network.chance.int(5, 200))
+    const writingMs = writesMeanwhile ? ms : 0
+    for (let at = 0; at < writingMs; at += network.chance.int(5, 200))
       network.time.after(at, () => void author!.write([20, 20], secondCollection, 'routine'))
     await network.run(ms)
     network.cut(1, 2)
