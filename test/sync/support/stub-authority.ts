@@ -1,4 +1,4 @@
-import { bytesToHex, hexToBytes } from '../../../src/core/bytes.ts'
+import { hexToBytes } from '../../../src/core/bytes.ts'
 import { signingKeyFromSeed } from '../../../src/crypto/signing.ts'
 import { decodeCertificate, issueCertificate } from '../../../src/identity/certificate.ts'
 import type { Certificate } from '../../../src/identity/certificate.ts'
@@ -10,7 +10,7 @@ import { seededRandom } from '../../crypto/seeded-random.ts'
 
 const random = seededRandom('a mesh of stubs')
 const root = signingKeyFromSeed(random.bytes(32))
-export const stubMesh: string = meshIdOf(root.publicKey)
+const stubMesh: string = meshIdOf(root.publicKey)
 const discoveryKey = random.bytes(32)
 
 /** Transferred first, as `_mesh` is. */
@@ -110,5 +110,3 @@ export class StubAuthority implements Authority {
     return undefined
   }
 }
-
-export const rootId: string = bytesToHex(root.publicKey)
