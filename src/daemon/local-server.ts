@@ -25,6 +25,13 @@ const predecessorMs = 2_000
 /** At most so often does an import say how far it is. */
 const progressMs = 100
 
+export interface LocalServerOptions {
+  dataDir: string
+  env: Record<string, string | undefined>
+  /** Told of a mistake of ours, of which the client only hears that it happened. */
+  onUnexpected?: (error: unknown) => void
+}
+
 export interface LocalServer {
   readonly path: string
   /** Lets running calls end, for up to two seconds, and removes the socket. */
@@ -39,7 +46,7 @@ export interface LocalServer {
  */
 export async function serveLocally(
   operations: DeviceOperations,
-  { dataDir, env }: { dataDir: string; env: Record<string, string | undefined> },
+  { dataDir, env, onUnexpected = () => {} }: LocalServerOptions,
 ): Promise<LocalServer> {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
@@ -47,7 +54,7 @@ export async function serveLocally(
     socket.on('close', () => sockets.delete(socket))
     // What the socket has to say is learned where it is read and written.
     socket.on('error', () => {})
-    void serveCall(socket, operations)
+    void serveCall(socket, { operations, onUnexpected })
   })
   server.maxConnections = localLimits.connections
   const path = await listenAtFirst(server, await socketPaths(dataDir, env))
@@ -119,7 +126,13 @@ function ignoreMissing(error: unknown): void {
   if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
 }
 
-async function serveCall(socket: Socket, operations: DeviceOperations): Promise<void> {
+async function serveCall(
+  socket: Socket,
+  {
+    operations,
+    onUnexpected,
+  }: Pick<LocalServerOptions, 'onUnexpected'> & { operations: DeviceOperations },
+): Promise<void> {
   const patience = setTimeout(() => socket.destroy(), localLimits.requestMs)
   const lines = readLines(socket.iterator({ destroyOnReturn: false }), localLimits.requestBytes)
   try {
@@ -129,6 +142,7 @@ async function serveCall(socket: Socket, operations: DeviceOperations): Promise<
     const result = await call(parseRequest(first.value), { operations, lines, socket })
     await send(socket, { result: result ?? null })
   } catch (error) {
+    if (!isHavenError(error)) onUnexpected?.(error)
     await send(socket, { error: faultOf(error) }).catch(() => {})
   } finally {
     clearTimeout(patience)

@@ -22,6 +22,13 @@ import type { RecordView } from '../records/visibility.ts'
 import type { ContextEntry } from '../records/record-payload.ts'
 import type { Replica } from '../sync/replica.ts'
 
+/** What a commit had seen. */
+interface SeenContext {
+  readonly writer: string
+  readonly seq: number
+  readonly entries: readonly ContextEntry[]
+}
+
 /** An entry of a context whose commit is not held yet. */
 interface PendingEntry {
   readonly writer: string
@@ -36,6 +43,10 @@ export class Collection {
   causal = new CausalIndex()
   readonly #pending = new Map<string, PendingEntry[]>()
   #causalReady: Promise<void> | undefined
+  /** Contexts of this run whose rows may not be in the store when it is read. */
+  readonly #unread = new Set<SeenContext>()
+  /** Some record's part of the sum follows from what commits had seen, also from what a run before this one had not heard of yet. */
+  #sumFollowsCausality = false
   /** While a collection that was empty is filled: all that it holds, so that nothing is looked up in vain. */
   #knownIds: Set<string> | undefined
   readonly #onItsWay = new Map<string, RecordState>()
@@ -76,10 +87,16 @@ export class Collection {
     const reader = new ByteReader(bytes, 'content sum')
     this.#sum = ContentSum.fromBytes(reader.bytes(32))
     this.#records = reader.varint()
+    // Older rows do not say.
+    this.#sumFollowsCausality = reader.remaining === 0 || reader.u8() === 1
   }
 
   sumChange(): StoreChange {
-    const value = new ByteWriter(40).bytes(this.#sum.toBytes()).varint(this.#records).finish()
+    const value = new ByteWriter(48)
+      .bytes(this.#sum.toBytes())
+      .varint(this.#records)
+      .u8(this.#sumFollowsCausality ? 1 : 0)
+      .finish()
     return { kind: 'secret', name: `sum/${this.id}`, value }
   }
 
@@ -119,11 +136,17 @@ export class Collection {
 
   /** Loads what commits had seen, once: needed as soon as two writers meet in a record. */
   causalityReady(): Promise<void> {
-    this.#causalReady ??= this.#loadCausality()
+    this.#sumFollowsCausality = true
+    this.#causalReady ??= this.#loadCausality([...this.#unread])
     return this.#causalReady
   }
 
-  async #loadCausality(): Promise<void> {
+  /** What arrives from others may be what a context of an earlier run waits for: whose records count has to be known first. */
+  get needsCausality(): boolean {
+    return this.#sumFollowsCausality
+  }
+
+  async #loadCausality(unread: readonly SeenContext[]): Promise<void> {
     const feeds = [...this.#replica.descriptors()].filter(
       ({ collection }) => bytesToHex(collection) === this.id,
     )
@@ -134,6 +157,7 @@ export class Collection {
         await this.#see(writer, row.seq, entries)
       }
     }
+    for (const { writer, seq, entries } of unread) await this.#see(writer, seq, entries)
   }
 
   /**
@@ -152,7 +176,7 @@ export class Collection {
     if (this.#causalReady !== undefined) {
       await this.#causalReady
       await this.#see(writer, seq, context)
-    }
+    } else this.#unread.add({ writer, seq, entries: context })
     return [{ kind: 'context', feed, seq, id, value: encodeContextRow(writer, context) }]
   }
 
@@ -261,8 +285,10 @@ export class Collection {
   /** States whose rows are being written: what is read until then is read from here. */
   onTheirWay(states: Iterable<RecordState>, written: Promise<void>): void {
     const these = [...states]
+    const contexts = [...this.#unread]
     for (const state of these) this.#onItsWay.set(state.id, state)
     const arrived = (): void => {
+      for (const context of contexts) this.#unread.delete(context)
       for (const state of these) {
         if (this.#onItsWay.get(state.id) === state) this.#onItsWay.delete(state.id)
       }
@@ -336,8 +362,9 @@ export class Collection {
       const look = (state: RecordState): void => {
         if (state.writers.size > 1 && this.measure(state).contested) contested.add(state.id)
       }
-      for await (const state of this.allStates()) if (!fresh.has(state.id)) look(state)
-      for (const state of fresh.values()) look(state)
+      const newest = new Map([...this.#onItsWay, ...fresh])
+      for await (const state of this.allStates()) if (!newest.has(state.id)) look(state)
+      for (const state of newest.values()) look(state)
       this.#contested = contested
     }
     return this.#contested
@@ -354,6 +381,8 @@ export class Collection {
     this.#pending.clear()
     this.causal = new CausalIndex()
     this.#causalReady = undefined
+    this.#unread.clear()
+    this.#sumFollowsCausality = false
     return [this.sumChange()]
   }
 }

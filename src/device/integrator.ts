@@ -51,7 +51,8 @@ interface Whole {
   readonly table: FeedTable
 }
 
-const readBytes = 1024 * 1024
+/** Small steps: while one is worked out, nothing else is heard. */
+const readBytes = 256 * 1024
 
 export interface IntegratorOptions {
   readonly store: CommitStore
@@ -369,6 +370,7 @@ export class Integrator {
     const ids = [...new Set(wholes.flatMap(({ payload }) => payload.records.map(({ id }) => id)))]
     const before = await collection.states(ids)
     if (
+      collection.needsCausality ||
       before.some(
         (state) =>
           state.writers.size > 1 || (state.writers.size === 1 && !state.writers.has(writer.writer)),

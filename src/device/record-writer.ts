@@ -133,12 +133,20 @@ export class RecordWriter {
           // Nothing more goes in, and what is in memory is ahead of the disk: the store has to be opened again.
           for (const queued of [...group, ...this.#queue.splice(0)]) queued.reject(failure)
           this.#options.failed(failure)
-        } else if (group.length === 1) group[0]!.reject(error)
+        } else if (error instanceof FeedMoved) this.#queue.unshift(...group)
+        else if (group.length === 1) group[0]!.reject(error)
         // One bad change must not take its neighbours along.
         else for (const queued of group.toReversed()) this.#queue.unshift({ ...queued, ...alone })
       }
     }
     this.#running = false
+  }
+
+  #isTip(feed: OwnFeed): boolean {
+    const chain = this.#options.replica.staged(feed.descriptor.feed)
+    return feed.tip.seq === 0
+      ? chain.segments.length === 0
+      : chain.tips().some(({ id }) => id === feed.tip.id)
   }
 
   #takeGroup(): Queued[] {
@@ -293,6 +301,8 @@ export class RecordWriter {
       last.id,
       context,
     )
+    // From here on nothing is awaited until the chain is staged: no other branch of this feed can get in between.
+    if (!this.#isTip(feed)) throw new FeedMoved()
     for (const state of after) changes.push(collection.replace(measures.get(state.id)!, state))
     integrator.time = time
     changes.push(
@@ -404,5 +414,8 @@ export class RecordWriter {
     await ownFeeds.mark()
   }
 }
+
+/** Commits of this feed came from others while one was being made: it is made again, in a new incarnation. */
+class FeedMoved extends Error {}
 
 const alone = { alone: true }

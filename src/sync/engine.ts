@@ -390,7 +390,11 @@ export class SyncEngine {
   #sayWhatMovedSinceHello(session: Session): void {
     if (session.saidDigest === this.replica.digest) return
     const said = this.book.clockByDigest(session.saidDigest)
-    if (said === undefined) return
+    if (said === undefined) {
+      // Too long ago to tell: everything is said again.
+      for (const chain of this.replica.chains()) session.unsaid.add(chain.feed)
+      return
+    }
     for (const entry of differenceFrom(said, this.replica.clock).added)
       session.unsaid.add(entry.feed)
   }

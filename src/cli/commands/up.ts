@@ -7,6 +7,7 @@ import { aborted } from '../aborted.ts'
 import { type Cli, type Globals, globalsOf } from '../cli.ts'
 import { eventText } from '../event-text.ts'
 import { jsonText } from '../json.ts'
+import { deviceLog } from '../log.ts'
 import { noMesh, openDevice, requireDataDirectory } from '../open.ts'
 
 interface Options {
@@ -56,15 +57,23 @@ async function offerLocally(
   { dataDir }: Globals,
   device: Device,
 ): Promise<AsyncDisposable> {
-  const server = await serveLocally(device, { dataDir, env: cli.env }).catch(
-    async (error: unknown): Promise<LocalServer | undefined> => {
-      if (!isHavenError(error)) throw error
-      await cli.stderr.write(
-        `haven: other commands can't reach this device while it runs. ${error.message}\n`,
-      )
-      return undefined
-    },
-  )
+  const log = deviceLog(cli)
+  const server = await serveLocally(device, {
+    dataDir,
+    env: cli.env,
+    onUnexpected: (error) =>
+      log({
+        level: 'error',
+        code: 'INTERNAL',
+        message: (error instanceof Error && error.stack) || String(error),
+      }),
+  }).catch(async (error: unknown): Promise<LocalServer | undefined> => {
+    if (!isHavenError(error)) throw error
+    await cli.stderr.write(
+      `haven: other commands can't reach this device while it runs. ${error.message}\n`,
+    )
+    return undefined
+  })
   return { [Symbol.asyncDispose]: async () => server?.close() }
 }
 
