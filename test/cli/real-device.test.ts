@@ -26,12 +26,12 @@ interface RecordDocument {
 }
 
 async function founded(place: Place, device = 'a'): Promise<Founded> {
-  return await place.json<Founded>(device, 'init', '--mesh', 'Camp', '--device', device)
+  return place.json<Founded>(device, 'init', '--mesh', 'Camp', '--device', device)
 }
 
 async function joined(place: Place, device: string, ...role: string[]): Promise<MembershipResult> {
   const { code } = await place.json<Invitation>('a', 'invite', ...role)
-  return await place.json<MembershipResult>(device, 'join', code, '--device', device)
+  return place.json<MembershipResult>(device, 'join', code, '--device', device)
 }
 
 test('a store on its own: every document is the one of the table', async () => {

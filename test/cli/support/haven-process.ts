@@ -36,7 +36,7 @@ export class Place {
 
   /** Runs a command to its end. `device` is the name of a data directory. */
   async run(device: string, ...args: string[]): Promise<Ended> {
-    return await this.start(device, ...args).ended
+    return this.start(device, ...args).ended
   }
 
   /** The document of a command that has to succeed. */
@@ -115,12 +115,12 @@ export class Process {
   /** Ends it as Ctrl-C does. */
   async stop(signal: NodeJS.Signals = 'SIGINT'): Promise<Ended> {
     this.#child.kill(signal)
-    return await this.ended
+    return this.ended
   }
 
   /** The first line of JSON that satisfies, in what it has said or will say. */
   async event<T>(satisfies: (event: Event) => boolean): Promise<T> {
-    return await new Promise<T>((resolve, reject) => {
+    return new Promise<T>((resolve, reject) => {
       const fail = (why: string) => reject(new Error(`${why}: ${this.#stdout}${this.#stderr}`))
       const timer = setTimeout(() => finish(() => fail('it did not happen')), deadlineMs)
       const finish = (act: () => void) => {
