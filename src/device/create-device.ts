@@ -438,7 +438,7 @@ class LocalDevice implements Device {
               if (end.done) resolve(link.remoteAddress)
               else if (end.final) reject(end.error)
               // Strangers close without a word; what an inviter said is worth more.
-              else if (lastError === undefined || end.error.code !== 'PEER_CLOSED')
+              else if (lastError === undefined || end.error.code !== 'INVITER_NOT_FOUND')
                 lastError = end.error
             })
           },

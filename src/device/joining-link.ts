@@ -139,12 +139,16 @@ export function joinOverLink(
       // Two small frames: they always fit.
     },
     closed() {
-      fail(
-        new HavenError(
-          'PEER_CLOSED',
-          'The connection to the inviting device ended before it had confirmed. Try the same code again.',
-        ),
-      )
+      // Who leaves without a word is a stranger, or of another mesh.
+      if (state === 'hello-sent') fail(notTheInviter())
+      else {
+        fail(
+          new HavenError(
+            'PEER_CLOSED',
+            'The connection to the inviting device ended before it had confirmed. Try the same code again.',
+          ),
+        )
+      }
     },
   }
 }
