@@ -433,7 +433,7 @@ export class MeshRuntime {
       by === 'us'
         ? `A device was refused (${code}).`
         : `The device ${address === '' ? 'that was dialled' : `at ${address}`} did not accept this one (${code}): it belongs to another mesh, or has not heard of this device.`
-    this.#options.log('warn', code, message, { address, by })
+    this.#options.log('warn', code, message, { address })
     this.emit({ event: 'refused', code: isErrorCode(code) ? code : 'PEER_CLOSED', address })
   }
 

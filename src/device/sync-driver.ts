@@ -67,9 +67,10 @@ export class SyncDriver {
         this.pump()
       },
       closed: (reason) => {
-        this.#links.delete(link.id)
         this.engine.disconnected(link.id, reason, this.#now())
         this.pump()
+        // Not before: what is said about its end names its address.
+        this.#links.delete(link.id)
       },
     }
   }

@@ -28,6 +28,8 @@ describe('is refused, on both sides with the same code, and leaves no trace in t
     const stores = [await traces(admin), await traces(other)]
     await other.upOnLoopback(address)
     await untilLogged([admin, other], 'NOT_A_MEMBER')
+    const refusal = other.logs.find(({ code }) => code === 'NOT_A_MEMBER')
+    expect(refusal, 'says who it was').toMatchObject({ address })
     expect([await traces(admin), await traces(other)]).toEqual(stores)
     await Promise.all([admin.down(), other.down()])
   })
