@@ -75,7 +75,7 @@ export function writeCommits(
 }
 
 /** Whether a payload fits into one commit: imports fill commits up to the limit. */
-export function fitsOneCommit(packed: Uint8Array): boolean {
+function fitsOneCommit(packed: Uint8Array): boolean {
   return ciphertextLength(packed) <= limits.commitCiphertextBytes
 }
 

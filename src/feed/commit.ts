@@ -3,8 +3,6 @@ import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { limits } from '../core/limits.ts'
 import { domainHash, sha256 } from '../crypto/hash.ts'
 
-export type CommitKind = 'records' | 'control' | 'unknown'
-
 export interface CommitHeader {
   /** As on the wire: 1 records, 2 control facts; others are carried unread. */
   readonly kind: number

@@ -6,7 +6,7 @@ import { domainHash, domainHash16 } from '../crypto/hash.ts'
 import { verify } from '../crypto/signing.ts'
 import type { SigningKey } from '../crypto/signing.ts'
 
-export const lanes = ['routine', 'urgent'] as const
+const lanes = ['routine', 'urgent'] as const
 export type Lane = (typeof lanes)[number]
 
 export interface FeedDescriptor {

@@ -23,7 +23,7 @@ export type VectorClock = ReadonlyMap<string, readonly ClockEntry[]>
 
 const entryBytesMin = 16 + 1 + 1 + 8
 
-export function writeEntry(writer: ByteWriter, entry: ClockEntry): void {
+function writeEntry(writer: ByteWriter, entry: ClockEntry): void {
   writer
     .bytes(hexToBytes(entry.feed))
     .varint(entry.floor)
@@ -31,7 +31,7 @@ export function writeEntry(writer: ByteWriter, entry: ClockEntry): void {
     .bytes(hexToBytes(entry.head))
 }
 
-export function readEntry(reader: ByteReader): ClockEntry {
+function readEntry(reader: ByteReader): ClockEntry {
   const feed = bytesToHex(reader.bytes(16))
   const floor = reader.varint()
   const seq = reader.varint()
@@ -103,7 +103,7 @@ export function applyDifference(
   return clockOf([...kept, ...difference.added])
 }
 
-export function sameEntry(a: ClockEntry, b: ClockEntry): boolean {
+function sameEntry(a: ClockEntry, b: ClockEntry): boolean {
   return a.feed === b.feed && a.seq === b.seq && a.head === b.head && a.floor === b.floor
 }
 

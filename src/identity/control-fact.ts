@@ -28,18 +28,18 @@ export const factTypes = {
   rootKeys: 13,
 } as const
 
-export interface CertificateFact {
+interface CertificateFact {
   readonly kind: 'certificate'
   readonly certificate: Certificate
 }
 
-export interface RevocationFact {
+interface RevocationFact {
   readonly kind: 'revocation'
   readonly revocation: Revocation
 }
 
 /** What the author held of a revoked device's feeds when it learnt of the revocation. */
-export interface HeldFact {
+interface HeldFact {
   readonly kind: 'held'
   readonly revocation: string
   readonly feeds: readonly FeedPlace[]
@@ -78,7 +78,7 @@ export interface VoidFact {
   readonly id: string
 }
 
-export interface DeviceNameFact {
+interface DeviceNameFact {
   readonly kind: 'deviceName'
   /** The author itself. */
   readonly device: string
@@ -86,7 +86,7 @@ export interface DeviceNameFact {
   readonly name: Uint8Array
 }
 
-export interface MeshNameFact {
+interface MeshNameFact {
   readonly kind: 'meshName'
   /** Sealed. */
   readonly name: Uint8Array
@@ -101,7 +101,7 @@ export interface RootKeysFact {
 }
 
 /** A type of a newer version, or a body that this version can't read: kept and carried, and of no effect. */
-export interface UnknownFact {
+interface UnknownFact {
   readonly kind: 'unknown'
   readonly type: number
   readonly body: Uint8Array

@@ -15,9 +15,9 @@ import { type Certificate, decodeCertificate } from './certificate.ts'
 import type { DeviceKeys } from './device-key.ts'
 
 export type Side = 'dialler' | 'listener'
-export type HelloMode = 'member' | 'join' | 'recover'
+type HelloMode = 'member' | 'join' | 'recover'
 
-export const protocolVersion = { major: 1, minor: 0 } as const
+const protocolVersion = { major: 1, minor: 0 } as const
 
 export interface HelloTerms {
   /** 32 bytes that both sides have: discovery key, join key or recovery key. */

@@ -39,7 +39,7 @@ export interface PlacedFact {
   readonly time: HybridTime
 }
 
-export interface Member {
+interface Member {
   readonly device: string
   /** The one that stands; the device may have others. */
   readonly certificate: Certificate
@@ -59,7 +59,7 @@ export interface AnnouncedEpoch {
   readonly announcements: readonly EpochFact[]
 }
 
-export interface OwnVoid extends VoidFact {
+interface OwnVoid extends VoidFact {
   /** Means something only if this device owns the feed. */
   readonly author: string
 }

@@ -7,7 +7,7 @@ import { domainBytes } from '../crypto/hash.ts'
 import { hkdf } from '../crypto/kdf.ts'
 
 /** Text of a name or a reason, in UTF-8: a long sentence, so that facts stay small. */
-export const sealedTextMaxBytes = 1_024
+const sealedTextMaxBytes = 1_024
 /** Epoch id, salt, tag, and the text with its length. */
 export const sealedFactMaxBytes = 16 + 16 + 16 + sealedTextMaxBytes + 2
 

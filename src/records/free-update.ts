@@ -59,7 +59,7 @@ type Decoded = ReturnType<typeof Y.decodeUpdate>
 type DeleteRanges = Decoded['ds']['clients']
 
 /** Undefined when the bytes are no update. */
-export function decodeFreeUpdate(update: Uint8Array): Decoded | undefined {
+function decodeFreeUpdate(update: Uint8Array): Decoded | undefined {
   if (update.length > limits.updateBytes) return undefined
   try {
     // A copy, since Yjs would read on behind the end of a view into a larger buffer.
@@ -127,7 +127,7 @@ function withoutContent(struct: Struct): Struct {
 }
 
 /** Yjs V1 of structs of one client that leave no gap, and deletions. */
-export function encodeStructs(structs: readonly Struct[], deletions: DeleteRanges): Uint8Array {
+function encodeStructs(structs: readonly Struct[], deletions: DeleteRanges): Uint8Array {
   const encoder = new Y.UpdateEncoderV1()
   const rest = encoder.restEncoder
   const first = structs[0]

@@ -104,12 +104,12 @@ export function decodePayload(
 }
 
 /** 48 bits of milliseconds, 16 bits of counter; control facts begin with it too. */
-export function encodeTime(out: ByteWriter, { ms, counter }: HybridTime): void {
+function encodeTime(out: ByteWriter, { ms, counter }: HybridTime): void {
   out.u16(Math.floor(ms / 0x1_0000_0000)).u32(ms % 0x1_0000_0000)
   out.u16(counter)
 }
 
-export function decodeTime(reader: ByteReader): HybridTime {
+function decodeTime(reader: ByteReader): HybridTime {
   const ms = reader.u16() * 0x1_0000_0000 + reader.u32()
   return { ms, counter: reader.u16() }
 }

@@ -123,15 +123,8 @@ export function summaryOf(state: RecordState, causality: Causality): RecordSumma
   }
 }
 
-/** The live writes alone: what the content hash is made of. */
-export function liveWritesOf(state: RecordState, causality: Causality): LiveWrite[] {
-  return [...candidatesOf(state).values()].flatMap((candidates) =>
-    liveAmong(candidates, causality).map(liveWrite),
-  )
-}
-
 /** The total order of writes, which breaks ties between those that did not see each other. */
-export function compareWrites(a: LiveWrite, b: LiveWrite): number {
+function compareWrites(a: LiveWrite, b: LiveWrite): number {
   return (
     compareTimes(a.time, b.time) ||
     compareText(a.feed, b.feed) ||

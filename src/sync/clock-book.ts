@@ -19,7 +19,7 @@ import {
 import type { VectorClock } from '../feed/vector-clock.ts'
 import type { ClockBody } from './section.ts'
 
-export interface KnownClock {
+interface KnownClock {
   readonly digest: string
   readonly clock: VectorClock
   /** When its device held it, by that device's clock; by ours when it told us directly. */

@@ -30,7 +30,7 @@ export type OpenedHello =
   /** The listener will not talk to us. */
   | { readonly kind: 'refused'; readonly code: string }
 
-export const certificateNeeded = 'CERTIFICATE_NEEDED'
+const certificateNeeded = 'CERTIFICATE_NEEDED'
 
 export class Handshake {
   readonly #authority: Authority

@@ -31,7 +31,7 @@ export interface ClockWanted {
   readonly base: string | undefined
 }
 /** An epoch key sealed to the receiver. */
-export interface SealedKey {
+interface SealedKey {
   readonly collection: string
   readonly epoch: string
   readonly sealed: Uint8Array
