@@ -11,7 +11,7 @@ import { isHavenError } from '../core/errors.ts'
 import { followTime, zeroTime } from '../core/hybrid-time.ts'
 import type { HybridTime } from '../core/hybrid-time.ts'
 import { limits } from '../core/limits.ts'
-import type { FeedChain } from '../feed/chain.ts'
+import type { FeedChain, Place } from '../feed/chain.ts'
 import { commitKinds, decodeHeader } from '../feed/commit.ts'
 import type { CommitHeader } from '../feed/commit.ts'
 import type { CommitStore, StoreChange, StoredCommit } from '../feed/commit-store.ts'
@@ -152,6 +152,16 @@ export class Integrator {
     await this.#written.catch(() => {})
   }
 
+  get isAtWork(): boolean {
+    return this.#running !== undefined
+  }
+
+  /** Whether a writer's commits up to a place are part of the records, and these are not about to be built again. */
+  hasReached({ feed, collection }: FeedDescriptor, writer: string, place: Place): boolean {
+    if (this.#rebuilds.has(bytesToHex(collection))) return false
+    return place.seq === 0 || this.position(feed, writer)?.id === place.id
+  }
+
   /** Verdicts or keys may have changed: collections whose verdicts did are built again. */
   verdictsChanged(): void {
     const rebuild = new Set<string>()
@@ -195,10 +205,7 @@ export class Integrator {
     const { lock } = this.#options
     try {
       while (this.#dirty.size > 0 || this.#rebuilds.size > 0) {
-        for (const collection of this.#rebuilds) {
-          this.#rebuilds.delete(collection)
-          await lock.run(() => this.#rebuild(collection))
-        }
+        for (const collection of this.#rebuilds) await lock.run(() => this.#rebuild(collection))
         for (const feed of this.#dirty) {
           this.#dirty.delete(feed)
           const descriptor = this.#options.replica.descriptor(feed)
@@ -225,6 +232,8 @@ export class Integrator {
 
   async #rebuild(id: string): Promise<void> {
     const { store } = this.#options
+    // Not before the lock is held: whoever holds it has to know that what was read is about to be built again.
+    this.#rebuilds.delete(id)
     await this.#written
     const collection = await this.collection(id)
     const feeds = this.feedsOf(id).map(({ feed }) => feed)

@@ -125,7 +125,12 @@ export class OwnFeeds {
     if (descriptor === undefined || bytesToHex(descriptor.incarnation) !== this.#incarnation.id)
       return
     if (!equalBytes(descriptor.device, this.#options.keys.signing.publicKey)) return
-    await this.#begin('it met commits of its own that it did not remember')
+    await this.leave('it met commits of its own that it did not remember')
+  }
+
+  /** The next write goes into new feeds. Called with the lock held. */
+  async leave(reason: string): Promise<void> {
+    await this.#begin(reason)
     await this.mark()
   }
 

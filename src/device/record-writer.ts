@@ -303,6 +303,11 @@ export class RecordWriter {
     )
     // From here on nothing is awaited until the chain is staged: no other branch of this feed can get in between.
     if (!this.#isTip(feed)) throw new FeedMoved()
+    // On less than all that this feed has written, what is written now would be accepted nowhere.
+    if (!integrator.hasReached(feed.descriptor, writer.writer, feed.tip)) {
+      if (!integrator.isAtWork) await ownFeeds.leave('its own commits can not all be read')
+      throw new FeedMoved()
+    }
     for (const state of after) changes.push(collection.replace(measures.get(state.id)!, state))
     integrator.time = time
     changes.push(
@@ -415,7 +420,10 @@ export class RecordWriter {
   }
 }
 
-/** Commits of this feed came from others while one was being made: it is made again, in a new incarnation. */
+/**
+ * Commits of this feed came from others while one was being made, or its records are being built again: it is made again, where needed in
+ * a new incarnation.
+ */
 class FeedMoved extends Error {}
 
 const alone = { alone: true }

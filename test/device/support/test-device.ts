@@ -157,9 +157,14 @@ export class TestDevice {
     this.#db = new MemoryLevel<Uint8Array, Uint8Array>()
     for (const [key, value] of image?.rows ?? []) await this.#db.put(key, value, binary)
     this.#mark = image?.mark
-    this.store = await openLevelStore({ db: this.#db, storeKey })
+    let runtime: MeshRuntime | undefined
+    this.store = await openLevelStore({
+      db: this.#db,
+      storeKey,
+      onDamage: (damage) => runtime?.damaged(damage),
+    })
     await prepare(this.store)
-    this.runtime = await MeshRuntime.open({
+    runtime = this.runtime = await MeshRuntime.open({
       store: this.store,
       keys: this.keys,
       membership: this.membership,
