@@ -39,7 +39,7 @@ export function joinOverLink(
   end: (end: JoinEnd) => void,
 ): LinkHandler {
   const ownNonce = terms.random.bytes(16)
-  let state: 'hello-sent' | 'storing' | 'confirmed' | 'ended' = 'hello-sent'
+  let state: 'hello-sent' | 'answered' | 'storing' | 'confirmed' | 'ended' = 'hello-sent'
   const finish = (result: JoinEnd): void => {
     if (state === 'ended') return
     state = 'ended'
@@ -119,10 +119,13 @@ export function joinOverLink(
     link.send(encodeMessage({ type: 'ack', messageId: 1, timeMs: 0 }, confirm))
   }
 
+  // What came before the end of the link counts before the end does.
+  let heard: Promise<void> = Promise.resolve()
   return {
     received(frame) {
       if (state === 'hello-sent') {
-        answered(frame).catch((error: unknown) => {
+        state = 'answered'
+        heard = answered(frame).catch((error: unknown) => {
           fail(error, error instanceof HavenError && finalCodes.has(error.code))
         })
       } else if (state === 'confirmed') {
@@ -139,16 +142,19 @@ export function joinOverLink(
       // Two small frames: they always fit.
     },
     closed() {
-      // Who leaves without a word is a stranger, or of another mesh.
-      if (state === 'hello-sent') fail(notTheInviter())
-      else {
-        fail(
-          new HavenError(
-            'PEER_CLOSED',
-            'The connection to the inviting device ended before it had confirmed. Try the same code again.',
-          ),
-        )
-      }
+      void (async () => {
+        await heard
+        // Who leaves without a word is a stranger, or of another mesh.
+        if (state === 'hello-sent') fail(notTheInviter())
+        else {
+          fail(
+            new HavenError(
+              'PEER_CLOSED',
+              'The connection to the inviting device ended before it had confirmed. Try the same code again.',
+            ),
+          )
+        }
+      })()
     },
   }
 }
@@ -245,6 +251,7 @@ export function recoverOverLink(
     await terms.store(grants)
     finish({ done: true })
   }
+  let heard: Promise<void> = Promise.resolve()
   return {
     received(frame) {
       if (state === 'hello-sent') {
@@ -253,15 +260,23 @@ export function recoverOverLink(
         } catch (error) {
           fail(error)
         }
-      } else if (state === 'asked') told(frame).catch(fail)
+      } else if (state === 'asked') {
+        heard = heard.then(() => told(frame)).catch(fail)
+      }
     },
     writable() {
       // Two small frames: they always fit.
     },
     closed() {
-      fail(
-        new HavenError('PEER_CLOSED', 'The connection ended before the keys had come. Try again.'),
-      )
+      void (async () => {
+        await heard
+        fail(
+          new HavenError(
+            'PEER_CLOSED',
+            'The connection ended before the keys had come. Try again.',
+          ),
+        )
+      })()
     },
   }
 }
