@@ -152,8 +152,9 @@ export class Integrator {
     await this.#written.catch(() => {})
   }
 
+  /** Something is being taken in or built again, or is about to. */
   get isAtWork(): boolean {
-    return this.#running !== undefined
+    return this.#running !== undefined || this.#rebuilds.size > 0 || this.#dirty.size > 0
   }
 
   /** Whether a writer's commits up to a place are part of the records, and these are not about to be built again. */

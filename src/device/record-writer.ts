@@ -55,6 +55,9 @@ interface Queued {
   readonly reject: (error: unknown) => void
 }
 
+/** A write that finds its records being built again so often in a row meets damage that stays. */
+const maxAttempts = 10
+
 /** Changes of so many records are gathered into one commit at most, unless one caller brings more. */
 const groupRecords = 256
 
@@ -119,6 +122,7 @@ export class RecordWriter {
   async #run(): Promise<void> {
     if (this.#running) return
     this.#running = true
+    let attempts = 0
     while (this.#queue.length > 0) {
       // What is held has to be part of what people see before they replace it.
       await this.#options.integrator.idle()
@@ -127,14 +131,19 @@ export class RecordWriter {
         const { written, commits } = await this.#options.lock.run(() => this.#write(group))
         if (commits.length > 0) this.#options.wrote([commits[0]!.feed], commits)
         for (const [index, queued] of group.entries()) queued.resolve(written[index]!)
+        attempts = 0
       } catch (error) {
         const { failure } = this.#options.store
         if (failure !== undefined) {
           // Nothing more goes in, and what is in memory is ahead of the disk: the store has to be opened again.
           for (const queued of [...group, ...this.#queue.splice(0)]) queued.reject(failure)
           this.#options.failed(failure)
-        } else if (error instanceof FeedMoved) this.#queue.unshift(...group)
-        else if (group.length === 1) group[0]!.reject(error)
+        } else if (error instanceof FeedMoved && ++attempts < maxAttempts)
+          this.#queue.unshift(...group)
+        else if (error instanceof FeedMoved) {
+          attempts = 0
+          for (const queued of group) queued.reject(unreadable())
+        } else if (group.length === 1) group[0]!.reject(error)
         // One bad change must not take its neighbours along.
         else for (const queued of group.toReversed()) this.#queue.unshift({ ...queued, ...alone })
       }
@@ -306,6 +315,7 @@ export class RecordWriter {
     // On less than all that this feed has written, what is written now would be accepted nowhere.
     if (!integrator.hasReached(feed.descriptor, writer.writer, feed.tip)) {
       if (!integrator.isAtWork) await ownFeeds.leave('its own commits can not all be read')
+      integrator.wake([])
       throw new FeedMoved()
     }
     for (const state of after) changes.push(collection.replace(measures.get(state.id)!, state))
@@ -425,5 +435,12 @@ export class RecordWriter {
  * a new incarnation.
  */
 class FeedMoved extends Error {}
+
+function unreadable(): HavenError {
+  return new HavenError(
+    'STORE_DAMAGED',
+    'The records can not be read whole, so nothing was written. Start this device again: it is repaired at the start.',
+  )
+}
 
 const alone = { alone: true }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
+import { HavenError } from '../../src/core/errors.ts'
 import { kindRange } from '../../src/store/layout.ts'
 import { connect, sameClock, TestMesh, until } from './support/test-device.ts'
 import type { Image, TestDevice } from './support/test-device.ts'
@@ -68,5 +69,22 @@ describe('A write while records are built again', () => {
     expect(await name(device)).toEqual(['"Ann"', '1', '"1994"'])
     await inSync(device, other!)
     expect(await name(other!)).toEqual(['"Ann"', '1', '"1994"'])
+  })
+
+  it('is refused where the records can not be built again', async () => {
+    const mesh = await TestMesh.found(3)
+    const device = mesh.founder
+    await device.set('r', { name: '"Anna"' })
+    const commits = device.store.commits.bind(device.store)
+    device.store.commits = async (range) => {
+      if (!device.feeds().includes(range.feed)) return commits(range)
+      device.runtime.damaged({ row: 'unknown' })
+      throw new HavenError('STORE_DAMAGED', 'A block of the database is damaged.')
+    }
+    device.runtime.damaged({ row: 'unknown' })
+
+    await expect(device.set('r', { name: '"Ann"' })).rejects.toMatchObject({
+      code: 'STORE_DAMAGED',
+    })
   })
 })
