@@ -31,6 +31,8 @@ export class PeerBook {
   readonly #lastEventMs = new Map<string, number>()
   readonly #lastSeenMs = new Map<string, number>()
   readonly #failures = new Set<string>()
+  /** Devices whose session was told of: one that was turned away while it joined is no peer. */
+  readonly #opened = new Set<string>()
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>()
 
   constructor(
@@ -54,6 +56,7 @@ export class PeerBook {
   opened(device: string): void {
     this.#lastSeenMs.set(device, Date.now())
     this.#failures.delete(device)
+    this.#opened.add(device)
     this.#emit({
       event: 'peer',
       device: this.info(device),
@@ -66,7 +69,7 @@ export class PeerBook {
   closed(device: string, reason: string): void {
     this.#lastSeenMs.set(device, Date.now())
     if (failureReasons.has(reason)) this.#failures.add(device)
-    if (this.#engine.sessionWith(device) !== undefined) return
+    if (this.#engine.sessionWith(device) !== undefined || !this.#opened.delete(device)) return
     this.#emit({
       event: 'peer',
       device: this.info(device),
