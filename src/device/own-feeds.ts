@@ -114,7 +114,7 @@ export class OwnFeeds {
     if (reason !== undefined) {
       this.#options.notice(
         'NEW_INCARNATION',
-        `This store goes on in new feeds, since it may have been restored or copied (${reason}). Nothing is lost.`,
+        `This store goes on in new feeds, since it may have been restored or copied (${reason}). What other devices hold of it comes back from them.`,
       )
     }
   }
