@@ -788,7 +788,12 @@ export class SyncEngine {
     this.#load({ kind: 'runs', parts, maxBytes }, (result, loadedMs) => {
       session.loading = false
       if (session.state !== 'open') return
-      const runs = result?.kind === 'runs' ? result.runs : []
+      if (result === undefined) {
+        // The disk did not give it: whoever wants it says so again, later.
+        for (const { feed, segment } of chosen) session.cursors.delete(`${feed}/${segment}`)
+        return
+      }
+      const runs = result.kind === 'runs' ? result.runs : []
       this.#sendRuns(session, chosen, runs, loadedMs)
     })
   }
