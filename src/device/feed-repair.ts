@@ -52,9 +52,10 @@ export class FeedRepair {
     if (store.opening.salvage !== undefined) {
       for (const { feed } of replica.descriptors()) suspects.add(feed)
       integrator.rebuildAll()
+      // A precaution after crashes in a row, or a repair: what was lost, if anything, the checks below say.
       this.#options.notice(
-        'STORE_DAMAGED',
-        'The store was damaged and has been put together again. What is missing comes from other devices.',
+        'STORE_REPAIRED',
+        'The store was put together again after crashes or damage. What may be missing comes from other devices.',
       )
     }
     for (const feed of suspects) await this.#recheck(feed)

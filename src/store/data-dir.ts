@@ -1,9 +1,10 @@
 /** The directory that holds all of a device's data, and where it is by default (docs/storage.md). */
 import { constants } from 'node:fs'
-import { access, mkdir, readFile, stat } from 'node:fs/promises'
+import { access, readFile, stat } from 'node:fs/promises'
 import { isAbsolute, join, resolve } from 'node:path'
 import { HavenError } from '../core/errors.ts'
 import { replaceFile } from './durable-file.ts'
+import { makeDirectory } from './make-directory.ts'
 import { errorCodeOf, fileError, notWritableError } from './file-errors.ts'
 
 /** Of everything below the data directory. A newer program may read an older format, never the other way around. */
@@ -71,7 +72,7 @@ export function dataDirectory(path: string): DataDirectory {
 export async function prepareDataDirectory(path: string): Promise<DataDirectory> {
   const directory = dataDirectory(path)
   try {
-    await mkdir(directory.path, { recursive: true, mode: 0o700 })
+    await makeDirectory(directory.path)
     if (!(await stat(directory.path)).isDirectory()) {
       throw notWritableError(directory.path, undefined)
     }

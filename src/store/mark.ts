@@ -12,7 +12,7 @@
  *
  * The valid slot with the greater number stands.
  */
-import { mkdir, open, readFile, realpath, unlink } from 'node:fs/promises'
+import { open, readFile, realpath, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -21,6 +21,7 @@ import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { HavenError } from '../core/errors.ts'
 import { domainHash16, sha256 } from '../crypto/hash.ts'
 import { replaceFile, syncDirectory } from './durable-file.ts'
+import { makeDirectory } from './make-directory.ts'
 import { errorCodeOf } from './file-errors.ts'
 
 export interface MarkContent {
@@ -272,7 +273,7 @@ function slotSize(feedCount: number): number {
 
 async function openForWriting(directory: string, path: string): Promise<FileHandle | undefined> {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
+    await makeDirectory(directory)
     return await open(path, 'r+').catch(async (error: unknown) => {
       if (errorCodeOf(error) !== 'ENOENT') throw error
       // Empty for now: an interrupted first start then finds an unreadable mark, which is as good as none.
