@@ -15,6 +15,9 @@ export interface Traffic {
  *
  * It can also cut the link for a while, and delay each byte, to make round trips visible.
  */
+/** A yamux header of 12 bytes, in Noise. */
+const emptyFrameBytes = 12 + 18
+
 export class ByteCountingProxy implements AsyncDisposable {
   /** Held back this long in each direction; takes effect on bytes that arrive from now on. */
   delayMs = 0
@@ -66,15 +69,20 @@ export class ByteCountingProxy implements AsyncDisposable {
   /**
    * Times that the first exchange since the last {@link reset} crossed the link, in either direction. Needs a `delayMs` that is
    * long against the work of both ends: each crossing then shows as one delay. What comes later than three delays after the
-   * byte before is not part of the exchange.
+   * byte before is not part of the exchange, and neither is a frame of yamux without data at its end: it asks for nothing.
    */
   get crossings(): number {
-    let last = this.firstByteMs
-    for (const { atMs } of this.#arrivals) {
-      if (atMs - last > 3 * this.delayMs) break
-      last = atMs
+    let before = this.firstByteMs
+    let waits = 0
+    let crossings = 1
+    for (const { atMs, bytes } of this.#arrivals) {
+      if (atMs - before > 3 * this.delayMs) break
+      // What comes so late has waited for something that had to cross the link first.
+      if (atMs - before > this.delayMs / 2) waits++
+      before = atMs
+      if (bytes > emptyFrameBytes) crossings = 1 + waits
     }
-    return 1 + Math.round((last - this.firstByteMs) / this.delayMs)
+    return crossings
   }
 
   /** Resolves when bytes have come through, and then none for this long. */

@@ -138,8 +138,7 @@ async function measureLarge(): Promise<void> {
 }
 
 /**
- * The reference crosses the link for the handshake of libp2p, for one round trip of ours, and for what yamux says about it
- * afterwards. What we cross it more often are round trips of our own.
+ * The reference crosses the link for the handshake of libp2p and for one round trip of ours. What we cross it more often are round trips of our own.
  */
 function addReconnect(bytesName: RowName, tripsName: RowName, reconnect: Reconnect): void {
   samples.add(bytesName, 'ours', greaterDirection(reconnect))
