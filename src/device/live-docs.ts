@@ -34,6 +34,19 @@ export class LiveDocs {
   constructor(runtime: MeshRuntime, failed: (error: unknown) => void) {
     this.#runtime = runtime
     this.#failed = failed
+    runtime.incarnationListeners.add(() => void this.#renew())
+  }
+
+  /** The device goes on in new feeds: so do the edits of open documents. */
+  async #renew(): Promise<void> {
+    try {
+      for (const opening of this.#docs.values()) {
+        const live = await opening
+        live.clientId = await this.#clientId(live.collection)
+      }
+    } catch (error) {
+      this.#failed(error)
+    }
   }
 
   async open(name: string, id: string): Promise<Y.Doc> {

@@ -117,6 +117,9 @@ export class MeshRuntime {
       notice: (code, message) => {
         this.notice(code, message)
       },
+      begun: () => {
+        for (const listener of this.incarnationListeners) listener()
+      },
     })
     const changed = (collection: string, ids: readonly string[]): void => {
       const name = this.collectionName(collection)
@@ -309,6 +312,9 @@ export class MeshRuntime {
     // What this device has said about itself should get out as well.
     await this.#controlWork
   }
+
+  /** Called when this device goes on in new feeds. */
+  readonly incarnationListeners = new Set<() => void>()
 
   readonly #factWaiters = new Set<() => void>()
 

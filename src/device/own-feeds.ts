@@ -45,6 +45,8 @@ export interface OwnFeedsOptions {
   readonly mark: Mark | undefined
   readonly random: Random
   readonly notice: (code: string, message: string) => void
+  /** There are new feeds from now on. */
+  readonly begun: () => void
 }
 
 export class OwnFeeds {
@@ -111,6 +113,7 @@ export class OwnFeeds {
     await store.batch([
       { kind: 'meta', name: 'incarnation', value: encodeIncarnation(this.#incarnation) },
     ])
+    this.#options.begun()
     if (reason !== undefined) {
       this.#options.notice(
         'NEW_INCARNATION',

@@ -48,6 +48,8 @@ export class RecordOperations {
   /** NDJSON lines, sorted by id. */
   async *export(name?: string): AsyncIterable<string> {
     const names = name === undefined ? this.#collectionNames() : [name]
+    // An empty export would be taken for a backup: who can read nothing is told so.
+    if (names.length === 0) this.#runtime.collectionId('patients')
     for (const each of names) {
       const collection = await this.#collection(each)
       const ids = await this.#existing(collection)

@@ -129,9 +129,9 @@ export class RecordWriter {
       const group = this.#takeGroup()
       try {
         const { written, commits } = await this.#options.lock.run(() => this.#write(group))
-        if (commits.length > 0) this.#options.wrote([commits[0]!.feed], commits)
         for (const [index, queued] of group.entries()) queued.resolve(written[index]!)
         attempts = 0
+        this.#offer(commits)
       } catch (error) {
         const { failure } = this.#options.store
         if (failure !== undefined) {
@@ -149,6 +149,15 @@ export class RecordWriter {
       }
     }
     this.#running = false
+  }
+
+  /** Durable and marked. Whatever goes wrong from here on, it has been written. */
+  #offer(commits: readonly StoredCommit[]): void {
+    try {
+      if (commits.length > 0) this.#options.wrote([commits[0]!.feed], commits)
+    } catch (error) {
+      this.#options.failed(error)
+    }
   }
 
   #isTip(feed: OwnFeed): boolean {
@@ -303,6 +312,8 @@ export class RecordWriter {
     const last = commits.at(-1)!
     if (commits.length > 1) ({ after } = build(last.seq))
 
+    // Nothing is said to have been seen by a commit that will not be.
+    if (!this.#isTip(feed)) throw new FeedMoved()
     const changes: StoreChange[] = await collection.sees(
       feed.descriptor.feed,
       writer.writer,

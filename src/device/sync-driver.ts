@@ -194,7 +194,12 @@ export class SyncDriver {
           ? await this.#runs(request.parts, request.maxBytes)
           : await this.#linksOf(request)
     } catch (error) {
-      if (!(error instanceof HavenError)) throw error
+      // Without an answer the peer asks again; the device goes on.
+      if (!(error instanceof HavenError)) {
+        this.#options.failed?.(
+          new HavenError('INTERNAL', 'Commits could not be read for a peer.', { cause: error }),
+        )
+      }
     }
     this.engine.loaded(token, result, this.#now())
     this.pump()
