@@ -110,6 +110,8 @@ export interface RecordView {
 
 export interface PeerStatus {
   device: DeviceInfo
+  /** The device's name again, for who reads only this level. */
+  name: string | null
   connected: boolean
   state: SyncState
   /** Commits that we lack of theirs, by the last clock heard; null: no clock heard yet. */

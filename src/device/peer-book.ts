@@ -137,8 +137,10 @@ export class PeerBook {
       entry?.announcement?.timeMs ?? 0,
       entry?.known?.timeMs ?? 0,
     )
+    const info = this.info(device)
     return {
-      device: this.info(device),
+      device: info,
+      name: info.name,
       connected,
       state,
       behind: known?.behind ?? null,

@@ -229,6 +229,7 @@ test(
     expect(ofA.peers).toEqual([
       {
         device,
+        name: device.name,
         connected: true,
         state: 'COMPLETE',
         behind: 0,

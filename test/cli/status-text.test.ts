@@ -75,6 +75,7 @@ function peer(name: string, parts: Partial<PeerStatus> & { role?: 'admin' } = {}
   const { role = 'clinician', ...rest } = parts
   return {
     device: { id: 'a1'.repeat(32), name, role },
+    name,
     connected: true,
     state: 'COMPLETE',
     behind: 0,
