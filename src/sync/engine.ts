@@ -5,13 +5,9 @@
  * and are to be carried out in their order. Clock, offers and acknowledgements move only on `persisted`. Every message can be answered from the
  * store and the message alone: a session is a cache that makes it fast.
  */
-import { bytesToHex } from '../core/bytes.ts'
 import { assert, HavenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { decodeDescriptor } from '../feed/descriptor.ts'
-import { encodeRun } from '../feed/run.ts'
-import type { StoredCommit } from '../feed/commit-store.ts'
-import type { Link as ChainLink, Segment } from '../feed/chain.ts'
 import { differenceFrom } from '../feed/vector-clock.ts'
 import type { ClockEntry, VectorClock } from '../feed/vector-clock.ts'
 import { decodeAnnouncement } from './announcement.ts'
@@ -22,27 +18,22 @@ import type {
   EngineOptions,
   LoadRequest,
   LoadResult,
-  LoadedRun,
   Notification,
   Output,
 } from './engine-port.ts'
 import { Handshake } from './handshake.ts'
 import { decodeMessage, encodeMessage } from './message.ts'
 import type { MessageType } from './message.ts'
-import { Receiver, segmentHolding } from './receiver.ts'
+import { Receiver } from './receiver.ts'
 import { Replica } from './replica.ts'
-import { encodeSections, runSection } from './section.ts'
-import type { ClockBody, ClockWanted, Section, Want } from './section.ts'
+import { RunServer } from './run-server.ts'
+import { encodeSections } from './section.ts'
+import type { ClockBody, ClockWanted, Section } from './section.ts'
 import { Session } from './session.ts'
-import type { Cursor } from './session.ts'
 import { WantPlanner } from './want-planner.ts'
 
 type Plain = Exclude<Section, { tag: 'run' }>
 
-/** Of control facts and urgent commits, so much may be on its way beyond the window. */
-const urgentBytes = 16 * 1024
-/** Parts of feeds read in one go for one frame. */
-const partsPerLoad = 64
 /** What a message has around its sections. */
 const messageOverheadBytes = 1024
 
@@ -55,6 +46,7 @@ export class SyncEngine {
   readonly #loads = new Map<number, (result: LoadResult | undefined, nowMs: number) => void>()
   readonly #handshake: Handshake
   readonly #receiver: Receiver
+  readonly #server: RunServer
   readonly #wants: WantPlanner
   readonly #announcer: Announcer
   #nextToken = 1
@@ -68,6 +60,16 @@ export class SyncEngine {
     )
     this.#handshake = new Handshake(options.authority, options.random)
     this.#announcer = new Announcer(options.authority, this.replica, this.book)
+    this.#server = new RunServer({
+      replica: this.replica,
+      priorityOf: (descriptor) => this.#wants.priorityOf(descriptor),
+      load: (request, done) => {
+        this.#load(request, done)
+      },
+      send: (session, sections, nowMs) => {
+        this.#sendMessage(session, 'sync_response', [], sections, nowMs)
+      },
+    })
     this.#receiver = new Receiver({
       replica: this.replica,
       authority: options.authority,
@@ -461,7 +463,7 @@ export class SyncEngine {
           this.#have(session, section.entries)
           break
         case 'want':
-          for (const want of section.wants) this.#wanted(session, want)
+          for (const want of section.wants) this.#server.wanted(session, want)
           break
         case 'late':
           for (const feed of section.feeds) this.#receiver.sayMorePlaces(session.link, feed)
@@ -554,7 +556,7 @@ export class SyncEngine {
     session.theirs = new Map(clock)
     for (const feed of session.theirs.keys()) this.#compare(session, feed)
     for (const chain of this.replica.chains()) this.#compare(session, chain.feed)
-    if (session.peerPulls) this.#offerAll(session)
+    if (session.peerPulls) this.#server.offerAll(session)
     // What the peer sends of its own accord needs no want.
     if (session.pulls)
       for (const feed of session.behindByFeed.keys()) this.#wants.expect(session, feed, nowMs)
@@ -615,262 +617,6 @@ export class SyncEngine {
     return true
   }
 
-  // ---- serving ----
-
-  #wanted(session: Session, want: Want): void {
-    const chain = this.replica.chain(want.feed)
-    if (chain.segments.length === 0) return
-    const place = want.places[0]
-    // Who wants a feed from its start may not know whose it is.
-    if (place === undefined) session.descriptorsSent.delete(want.feed)
-    if (!chain.forked && want.places.length <= 1) {
-      const after = place?.seq ?? 0
-      if (place !== undefined && after >= chain.seq) {
-        // It holds all that is here, or a history of which this is not the beginning: its other places will tell.
-        if (chain.tipAt(after, place.id) === undefined)
-          session.outbox.push({ tag: 'late', feeds: [want.feed] })
-        return
-      }
-      const sent = session.sentTo.get(want.feed)
-      // It was said before our last frames had arrived.
-      if (sent !== undefined && sent.seq > after && session.window.inFlightBytes > 0) return
-      this.#addCursor(session, {
-        feed: want.feed,
-        segment: -1,
-        priority: this.#priority(want.feed),
-        after,
-        base: undefined,
-        first: undefined,
-      })
-      return
-    }
-    // Ids tell which commits are meant; where branches run side by side, the way back to their fork tells which branch.
-    const ranges = want.places.flatMap(({ seq }) => {
-      const beside = chain.segmentsAt(seq).map((index) => chain.segments[index]!.from)
-      if (beside.length === 0) return []
-      return [{ from: beside.length === 1 ? seq : Math.min(...beside), to: seq }]
-    })
-    this.#load({ kind: 'links', feed: want.feed, ranges }, (result) => {
-      const links = result?.kind === 'links' ? result.links : []
-      if (session.state === 'open') this.#serveFrom(session, want, links)
-    })
-  }
-
-  /** Serves all of a feed that does not lie in the history of one of these places. */
-  #serveFrom(session: Session, want: Want, links: readonly ChainLink[]): void {
-    const chain = this.replica.chain(want.feed)
-    const priority = this.#priority(want.feed)
-    /** How far the peer holds each segment. */
-    const held = new Map<number, { seq: number; id: string }>()
-    for (const place of want.places) {
-      const link = links.find((each) => each.seq === place.seq && each.id.startsWith(place.id))
-      if (link === undefined) continue
-      let index = segmentHolding(chain, link.seq, link.id, links)
-      if (index === undefined) continue
-      if (link.seq > (held.get(index)?.seq ?? 0)) held.set(index, { seq: link.seq, id: link.id })
-      for (index = chain.segments[index]!.parent; index !== -1;) {
-        const segment: Segment = chain.segments[index]!
-        held.set(index, { seq: segment.to, id: segment.head })
-        index = segment.parent
-      }
-    }
-    // None of them is known, and there are more: only with the first commit among them is it clear that nothing is common.
-    if (held.size === 0 && want.places.length > 0 && !want.places.some(({ seq }) => seq === 1)) {
-      session.outbox.push({ tag: 'late', feeds: [want.feed] })
-      return
-    }
-    for (const [index, segment] of chain.segments.entries()) {
-      const place = held.get(index)
-      if (place !== undefined && place.seq < segment.to) {
-        this.#addCursor(session, {
-          feed: want.feed,
-          segment: index,
-          priority,
-          after: place.seq,
-          base: place.id,
-          first: undefined,
-        })
-      } else if (place === undefined) {
-        // What grows out of a segment that is sent follows when that has been sent.
-        const parent = held.get(segment.parent)
-        if (segment.parent !== -1 && parent?.seq !== segment.from - 1) continue
-        this.#addCursor(session, {
-          feed: want.feed,
-          segment: index,
-          priority,
-          after: segment.from - 1,
-          base: parent?.id,
-          first: segment.first,
-        })
-      }
-    }
-  }
-
-  /** A segment has been sent to its end: the branches that grow out of it follow. */
-  #addBranches(session: Session, feed: string, index: number, priority: number): void {
-    const chain = this.replica.chain(feed)
-    const segment = chain.segments[index]!
-    for (const child of chain.childrenOf(index)) {
-      this.#addCursor(session, {
-        feed,
-        segment: child,
-        priority,
-        after: segment.to,
-        base: segment.head,
-        first: chain.segments[child]!.first,
-      })
-    }
-  }
-
-  #addCursor(session: Session, cursor: Cursor): void {
-    session.cursors.set(`${cursor.feed}/${cursor.segment}`, cursor)
-  }
-
-  /** Everything the peer lacks, as far as we know: for one who pulls. */
-  #offerAll(session: Session): void {
-    for (const feed of session.aheadByFeed.keys()) this.#offer(session, feed)
-  }
-
-  #offer(session: Session, feed: string): void {
-    if (session.theirs === undefined || !session.aheadByFeed.has(feed)) return
-    const chain = this.replica.chain(feed)
-    if ([...session.cursors.values()].some((cursor) => cursor.feed === feed)) return
-    const entries = session.theirs.get(feed) ?? []
-    if (chain.forked) {
-      const places = entries.map((entry) => ({ seq: entry.seq, id: entry.head }))
-      this.#wanted(session, { feed, places })
-      return
-    }
-    const after = Math.max(
-      session.sentTo.get(feed)?.seq ?? 0,
-      ...entries.map((entry) => entry.seq).filter((seq) => seq <= chain.seq),
-      0,
-    )
-    if (after >= chain.seq) return
-    this.#addCursor(session, {
-      feed,
-      segment: -1,
-      priority: this.#priority(feed),
-      after,
-      base: undefined,
-      first: undefined,
-    })
-  }
-
-  #priority(feed: string): number {
-    const descriptor = this.replica.descriptor(feed)
-    if (descriptor === undefined) return Infinity
-    return this.#wants.priorityOf(descriptor)
-  }
-
-  #serve(session: Session): void {
-    if (session.loading || !session.writable || session.cursors.size === 0) return
-    const cursors = [...session.cursors.values()].toSorted((a, b) => a.priority - b.priority)
-    const first = cursors[0]!
-    // What is urgent does not wait until a backlog that is on its way has been acknowledged.
-    const room = Math.max(session.window.roomBytes, first.priority < 0 ? urgentBytes : 0)
-    if (room <= 0) return
-    const chosen = cursors
-      .slice(0, partsPerLoad)
-      .filter((cursor) => cursor.priority === first.priority)
-    const maxBytes = Math.min(room, session.window.frameBytes)
-    session.loading = true
-    const parts = chosen.map((cursor) => ({
-      feed: cursor.feed,
-      after: cursor.after,
-      upTo:
-        cursor.segment === -1
-          ? this.replica.chain(cursor.feed).seq
-          : (this.replica.chain(cursor.feed).segments[cursor.segment]?.to ?? 0),
-      base: cursor.base,
-      first: cursor.first,
-    }))
-    this.#load({ kind: 'runs', parts, maxBytes }, (result, loadedMs) => {
-      session.loading = false
-      if (session.state !== 'open') return
-      if (result === undefined) {
-        // The disk did not give it: whoever wants it says so again, later.
-        for (const { feed, segment } of chosen) session.cursors.delete(`${feed}/${segment}`)
-        return
-      }
-      const runs = result.kind === 'runs' ? result.runs : []
-      this.#sendRuns(session, chosen, runs, loadedMs)
-    })
-  }
-
-  #sendRuns(
-    session: Session,
-    cursors: readonly Cursor[],
-    runs: readonly (LoadedRun | undefined)[],
-    nowMs: number,
-  ): void {
-    let sections: Uint8Array[] = []
-    let bytes = 0
-    let runBytes = 0
-    const flush = (): void => {
-      if (sections.length === 0) return
-      session.window.sent(runBytes, nowMs)
-      this.#sendMessage(session, 'sync_response', [], sections, nowMs)
-      sections = []
-      bytes = 0
-      runBytes = 0
-    }
-    for (const [index, cursor] of cursors.entries()) {
-      const key = `${cursor.feed}/${cursor.segment}`
-      if (session.cursors.get(key) !== cursor) continue
-      const run = runs[index]
-      if (run === undefined) continue
-      if (run.commits.length === 0) {
-        // Nothing can be read there (yet): whoever wants it will say so again.
-        session.cursors.delete(key)
-        continue
-      }
-      const encoded = encodeRun(run.base, run.commits)
-      const parts: Uint8Array[] = []
-      if (
-        !session.descriptorsSent.has(cursor.feed) &&
-        (run.base.seq === 0 || !session.theirs?.has(cursor.feed))
-      ) {
-        const descriptor = this.replica.descriptor(cursor.feed)
-        assert(descriptor !== undefined, 'a feed that is held has a descriptor')
-        parts.push(encodeSections([{ tag: 'descriptor', bytes: descriptor.bytes }]))
-      }
-      session.descriptorsSent.add(cursor.feed)
-      parts.push(runSection(encoded))
-      const size = parts.reduce((sum, part) => sum + part.length, 0)
-      if (bytes + size > limits.frameBytes - messageOverheadBytes) flush()
-      sections.push(...parts)
-      bytes += size
-      runBytes += encoded.length
-      session.commits.out += run.commits.length
-      this.#advanceCursor(session, key, cursor, run.commits.at(-1)!)
-    }
-    flush()
-  }
-
-  #advanceCursor(session: Session, key: string, cursor: Cursor, last: StoredCommit): void {
-    const place = { seq: last.seq, id: bytesToHex(last.id) }
-    const chain = this.replica.chain(cursor.feed)
-    if (cursor.segment === -1) session.sentTo.set(cursor.feed, place)
-    cursor.after = place.seq
-    cursor.base = place.id
-    if (cursor.segment === -1 && !chain.forked) {
-      if (place.seq >= chain.seq) session.cursors.delete(key)
-      return
-    }
-    const segment = chain.segments[cursor.segment]
-    if (segment === undefined || cursor.segment === -1) {
-      // The feed turned out to have forked meanwhile: the peer says what it lacks when it hears of the branches.
-      session.cursors.delete(key)
-    } else if (place.seq >= segment.to) {
-      session.cursors.delete(key)
-      if (segment.head === place.id)
-        this.#addBranches(session, cursor.feed, cursor.segment, cursor.priority)
-    } else {
-      session.cursors.set(key, { ...cursor, first: undefined })
-    }
-  }
-
   // ---- what changed here ----
 
   #advanced(feed: string, own: boolean, nowMs: number): void {
@@ -880,7 +626,7 @@ export class SyncEngine {
       session.unsaid.add(feed)
       session.lookAgain(feed)
       this.#compare(session, feed)
-      if (own || session.peerPulls) this.#offer(session, feed)
+      if (own || session.peerPulls) this.#server.offer(session, feed)
     }
   }
 
@@ -932,7 +678,7 @@ export class SyncEngine {
     this.#wants.plan(open, nowMs)
     for (const session of open) {
       this.#say(session, nowMs)
-      this.#serve(session)
+      this.#server.serve(session)
     }
     let wakeAtMs = Math.min(this.#announcer.wakeAtMs(), this.#wants.wakeAtMs())
     for (const session of this.#sessions.values())
