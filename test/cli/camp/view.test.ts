@@ -91,7 +91,15 @@ function device(
 
 function peer(state: 'COMPLETE' | 'SYNCING'): DeviceStatus['peers'][number] {
   const other = { id: 'a1'.repeat(32), name: 'other', role: 'clinician' } as const
-  return { device: other, name: other.name, connected: true, state, behind: 0, ahead: 0, lastSeen: null }
+  return {
+    device: other,
+    name: other.name,
+    connected: true,
+    state,
+    behind: 0,
+    ahead: 0,
+    lastSeen: null,
+  }
 }
 
 function recorder() {
