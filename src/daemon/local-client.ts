@@ -2,27 +2,12 @@ import type { Socket } from 'node:net'
 import { dirname } from 'node:path'
 
 import { HavenError } from '../core/errors.ts'
-import type {
-  DeviceOperations,
-  DeviceStatus,
-  ImportProgress,
-  ImportResult,
-  ImportSource,
-  Invitation,
-  WriteResult,
-} from '../device/api.ts'
+import type { DeviceOperations, ImportProgress, ImportSource } from '../device/api.ts'
 import { answers, connect, drained } from './connect.ts'
 import { readLines } from './lines.ts'
-import {
-  line,
-  localLimits,
-  malformed,
-  parseAnswer,
-  recordFromMessage,
-  type Request,
-  requestLine,
-  type UploadLine,
-} from './local-protocol.ts'
+import { line, localLimits, parseAnswer, requestLine, type UploadLine } from './local-protocol.ts'
+import { type Method, operations } from './operations.ts'
+import { malformed } from './shapes.ts'
 import { isOwnSocket, isPrivateDirectory, socketPaths } from './socket-path.ts'
 
 /**
@@ -44,36 +29,20 @@ async function isSafe(path: string): Promise<boolean> {
   return (await isPrivateDirectory(dirname(path))) && (await isOwnSocket(path))
 }
 
+/** Each operation of the table as a call over the socket. */
 function runningDevice(path: string): DeviceOperations {
-  const ask = async (request: Request) => (await call(path, request)).result
-  return {
-    async invite(options = {}) {
-      return (await ask({ method: 'invite', options })) as Invitation
-    },
-    async import(sources, { onProgress } = {}) {
-      const answer = await call(path, { method: 'import' }, { sources, onProgress })
-      return answer.result as ImportResult
-    },
-    async *export(collection) {
-      yield* callForItems(path, { method: 'export', collection })
-    },
-    async list(collection) {
-      return (await ask({ method: 'list', collection })) as { id: string }[]
-    },
-    async get(collection, id) {
-      return recordFromMessage(await ask({ method: 'get', collection, id }))
-    },
-    async set(collection, id, fields, { urgent = false } = {}) {
-      const request: Request = { method: 'set', collection, id, fields: [...fields], urgent }
-      return (await ask(request)) as WriteResult
-    },
-    async delete(collection, id, { urgent = false } = {}) {
-      return (await ask({ method: 'delete', collection, id, urgent })) as WriteResult
-    },
-    async status() {
-      return (await ask({ method: 'status' })) as DeviceStatus
-    },
+  const remote = (method: Method) => {
+    const { kind } = operations[method]
+    if (kind === 'call') return async (...args: unknown[]) => call(path, requestLine(method, args))
+    if (kind === 'items') return (...args: unknown[]) => items(path, requestLine(method, args))
+    return (sources: Upload['sources'], { onProgress }: Omit<Upload, 'sources'> = {}) =>
+      call(path, requestLine(method, []), { sources, onProgress })
   }
+  const methods = Object.keys(operations) as Method[]
+  // What answers is our own device, of this same version: its results have the types that the table's methods have.
+  return Object.fromEntries(
+    methods.map((method) => [method, remote(method)]),
+  ) as unknown as DeviceOperations
 }
 
 interface Upload {
@@ -82,7 +51,7 @@ interface Upload {
 }
 
 /** @throws HavenError what the device answered, or `STOPPED` */
-async function call(path: string, request: Request, upload?: Upload): Promise<{ result: unknown }> {
+async function call(path: string, request: string, upload?: Upload): Promise<unknown> {
   const socket = await open(path, request)
   const uploading = upload && sendSources(socket, upload.sources)
   try {
@@ -100,15 +69,15 @@ async function call(path: string, request: Request, upload?: Upload): Promise<{ 
 async function readResult(
   socket: Socket,
   onProgress?: (progress: ImportProgress) => void,
-): Promise<{ result: unknown }> {
+): Promise<unknown> {
   for await (const answer of readAnswers(socket)) {
-    if ('result' in answer) return answer
+    if ('result' in answer) return answer.result
     if ('progress' in answer) onProgress?.(answer.progress)
   }
   throw stopped()
 }
 
-async function* callForItems(path: string, request: Request): AsyncGenerator<string> {
+async function* items(path: string, request: string): AsyncGenerator {
   const socket = await open(path, request)
   try {
     for await (const answer of readAnswers(socket)) {
@@ -122,12 +91,12 @@ async function* callForItems(path: string, request: Request): AsyncGenerator<str
   }
 }
 
-async function open(path: string, request: Request): Promise<Socket> {
+async function open(path: string, request: string): Promise<Socket> {
   try {
     const socket = await connect(path)
     // A failure shows as the end of what can be read, or of what can be written.
     socket.on('error', () => {})
-    socket.write(requestLine(request))
+    socket.write(request)
     return socket
   } catch (error) {
     throw stopped(error)

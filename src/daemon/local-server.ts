@@ -10,12 +10,11 @@ import {
   type Answer,
   line,
   localLimits,
-  malformed,
   parseRequest,
   parseUploadLine,
-  recordMessage,
   type Request,
 } from './local-protocol.ts'
+import { malformed } from './shapes.ts'
 import { isOwnSocket, makePrivateDirectory, socketPaths } from './socket-path.ts'
 
 /** How long calls that are being served may go on when the server closes. */
@@ -140,7 +139,7 @@ async function serveCall(
     clearTimeout(patience)
     if (first.done === true) return
     const result = await call(parseRequest(first.value), { operations, lines, socket })
-    await send(socket, { result: result ?? null })
+    await send(socket, { result })
   } catch (error) {
     if (!isHavenError(error)) onUnexpected?.(error)
     await send(socket, { error: faultOf(error) }).catch(() => {})
@@ -157,32 +156,19 @@ interface Call {
   socket: Socket
 }
 
-async function call(request: Request, { operations, lines, socket }: Call): Promise<unknown> {
-  switch (request.method) {
-    case 'invite':
-      return operations.invite(request.options)
-    case 'import':
-      return operations.import(uploadedSources(lines), {
-        onProgress: atMostEvery(progressMs, (progress) => socket.write(line({ progress }))),
-      })
-    case 'export':
-      for await (const item of operations.export(request.collection)) await send(socket, { item })
-      return null
-    case 'list':
-      return operations.list(request.collection)
-    case 'get':
-      return recordMessage(await operations.get(request.collection, request.id))
-    case 'set':
-      return operations.set(request.collection, request.id, request.fields, {
-        urgent: request.urgent,
-      })
-    case 'delete':
-      return operations.delete(request.collection, request.id, { urgent: request.urgent })
-    case 'status':
-      return operations.status()
-    default:
-      throw malformed()
-  }
+async function call(
+  { method, kind, args }: Request,
+  { operations, lines, socket }: Call,
+): Promise<unknown> {
+  if (kind === 'import')
+    return operations.import(uploadedSources(lines), {
+      onProgress: atMostEvery(progressMs, (progress) => socket.write(line({ progress }))),
+    })
+  // The table's shapes have given the arguments the types that this method takes.
+  const outcome: unknown = Reflect.apply(operations[method], operations, args)
+  if (kind === 'call') return outcome
+  for await (const item of outcome as AsyncIterable<unknown>) await send(socket, { item })
+  return null
 }
 
 /**

@@ -33,7 +33,7 @@ test('every operation gives the same over the socket', async () => {
   })
   const { client } = await serve(device)
 
-  expect(await client.get('patients', 'Patient/1')).toEqual(view)
+  expect(await client.get('patients', 'Patient/1')).toStrictEqual(view)
   expect(await client.list('patients')).toEqual(await device.list('patients'))
   expect(await client.status()).toEqual(await device.status())
   expect(await client.invite({ role: 'viewer', ttlMs: 1_000 })).toEqual(
@@ -50,6 +50,8 @@ test('every operation gives the same over the socket', async () => {
   expect(device.asked.written).toEqual([
     { collection: 'patients', id: 'Patient/1', fields, urgent: true },
   ])
+  await client.set('patients', 'Patient/2', new Map(fields))
+  expect(device.asked.written.at(-1)).toMatchObject({ id: 'Patient/2', fields, urgent: false })
   expect(await client.delete('patients', 'Patient/1')).toMatchObject({ commit: { seq: 8 } })
   expect(await collected(client.export('patients'))).toEqual(['{"a":1}', '{"a":2}'])
 })
@@ -182,17 +184,22 @@ test('an import whose command goes away ends with an error', async () => {
   expect(await failure.promise).toMatchObject({ code: 'STOPPED' })
 })
 
+const nested = `${'['.repeat(50_000)}${']'.repeat(50_000)}`
+
 test.each([
   ['no JSON', 'hello'],
   ['no object', '[]'],
-  ['an unknown method', request({ method: 'reboot' })],
-  ['a missing parameter', request({ method: 'get', collection: 'patients' })],
-  ['a parameter of another kind', request({ method: 'list', collection: 7 })],
-  [
-    'fields that are no pairs',
-    request({ method: 'set', collection: 'a', id: 'b', fields: [['x', '1', '2']] }),
-  ],
-  ['an unknown role', request({ method: 'invite', options: { role: 'server' } })],
+  ['an unknown method', request('reboot')],
+  ['a method that every object has', request('toString')],
+  ['arguments that are no list', request('get', { collection: 'patients', id: 'Patient/1' })],
+  ['a missing argument', request('get', ['patients'])],
+  ['an argument too many', request('list', ['patients', 'Patient/1'])],
+  ['an argument of another kind', request('list', [7])],
+  ['fields that are no pairs', request('set', ['a', 'b', [['x', '1', '2']]])],
+  ['an unknown role', request('invite', [{ role: 'server' }])],
+  ['an option of another kind', request('delete', ['a', 'b', { urgent: 'yes' }])],
+  ['a value of an unknown kind', request('list', [{ $: 'date' }])],
+  ['a value that is nested without end', request('list', ['[deep]']).replace('"[deep]"', nested)],
 ])('refuses %s', async (_, text) => {
   const { server } = await serve(fakeDevice())
   expect(await answerTo(server.path, `${text}\n`)).toMatchObject({ error: { code: 'MALFORMED' } })
@@ -200,10 +207,8 @@ test.each([
 
 test('refuses another version with what to do', async () => {
   const { server } = await serve(fakeDevice())
-  const answer = await answerTo(
-    server.path,
-    `${JSON.stringify({ version: 99, method: 'status' })}\n`,
-  )
+  const old = { version: protocolVersion - 1, method: 'status' }
+  const answer = await answerTo(server.path, `${JSON.stringify(old)}\n`)
   expect(answer).toMatchObject({
     error: { code: 'VERSION_MISMATCH', message: expect.stringContaining('haven up') },
   })
@@ -325,8 +330,8 @@ function source(name: string, texts: string[]): ImportSource {
   return { name, format: 'ndjson', chunks }
 }
 
-function request(body: object): string {
-  return JSON.stringify({ version: protocolVersion, ...body })
+function request(method: string, args: unknown = []): string {
+  return JSON.stringify({ version: protocolVersion, method, args })
 }
 
 async function answerTo(path: string, text: string): Promise<unknown> {

@@ -1,0 +1,55 @@
+/**
+ * The operations of a running device, as the local socket offers them. Each has one entry here; the client and the server are
+ * made from the table.
+ *
+ * To add one: its method in {@link DeviceOperations} (src/device/api.ts), what does it in src/device/, and its entry.
+ */
+import type { DeviceOperations, InviteOptions } from '../device/api.ts'
+import { boolean, number, oneOf, options, optional, pairsOf, type Shape, text } from './shapes.ts'
+
+export type Method = keyof DeviceOperations
+
+/**
+ * - `call`: one answer
+ * - `items`: a stream of answers, read no faster than they are taken
+ * - `import`: files go to the device, its progress comes back, and one answer at the end
+ */
+export type Operation = CallOperation | { kind: 'import' }
+
+interface CallOperation {
+  kind: 'call' | 'items'
+  /** One for each argument, in their order. */
+  args: readonly Shape<unknown>[]
+}
+
+type ShapesOf<A extends readonly unknown[]> = { [K in keyof A]-?: Shape<A[K]> }
+
+type OperationOf<M extends Method> = M extends 'import'
+  ? { kind: 'import' }
+  : {
+      kind: ReturnType<DeviceOperations[M]> extends AsyncIterable<unknown> ? 'items' : 'call'
+      args: ShapesOf<Parameters<DeviceOperations[M]>>
+    }
+
+const writeOptions = optional(options<{ urgent?: boolean }>({ urgent: boolean }))
+
+export const operations: { [M in Method]: OperationOf<M> } = {
+  invite: {
+    kind: 'call',
+    args: [
+      optional(
+        options<InviteOptions>({
+          role: oneOf('admin', 'clinician', 'viewer', 'courier'),
+          ttlMs: number,
+        }),
+      ),
+    ],
+  },
+  import: { kind: 'import' },
+  export: { kind: 'items', args: [optional(text)] },
+  list: { kind: 'call', args: [text] },
+  get: { kind: 'call', args: [text, text] },
+  set: { kind: 'call', args: [text, text, pairsOf(optional(text)), writeOptions] },
+  delete: { kind: 'call', args: [text, text, writeOptions] },
+  status: { kind: 'call', args: [] },
+}
