@@ -24,6 +24,13 @@ export function recordDocument(view: RecordView): JsonValue {
     ),
     deleted: view.deleted,
     resurrected: view.resurrected ? true : undefined,
+    kept:
+      view.kept.size === 0
+        ? undefined
+        : new Map(
+            [...view.kept].map(([name, values]) => [name, values.map((text) => new RawJson(text))]),
+          ),
+    version: view.version,
   }
 }
 

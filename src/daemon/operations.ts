@@ -4,8 +4,19 @@
  *
  * To add one: its method in {@link DeviceOperations} (src/device/api.ts), what does it in src/device/, and its entry.
  */
-import type { DeviceOperations, InviteOptions } from '../device/api.ts'
-import { boolean, number, oneOf, options, optional, pairsOf, type Shape, text } from './shapes.ts'
+import type { DeviceOperations, InviteOptions, RecordChange, WriteOptions } from '../device/api.ts'
+import {
+  boolean,
+  listOf,
+  number,
+  oneOf,
+  options,
+  optional,
+  pairsOf,
+  type Shape,
+  tagged,
+  text,
+} from './shapes.ts'
 
 export type Method = keyof DeviceOperations
 
@@ -31,7 +42,17 @@ type OperationOf<M extends Method> = M extends 'import'
       args: ShapesOf<Parameters<DeviceOperations[M]>>
     }
 
-const writeOptions = optional(options<{ urgent?: boolean }>({ urgent: boolean }))
+const writeOptions = optional(options<WriteOptions>({ urgent: boolean, seen: text }))
+
+const change: Shape<RecordChange> = tagged('op', {
+  put: { field: text, value: optional(text) },
+  add: { field: text, value: text },
+  remove: { field: text, value: text },
+  count: { field: text, delta: number },
+  keep: { field: text, values: listOf(text) },
+  delete: {},
+  restore: {},
+})
 
 export const operations: { [M in Method]: OperationOf<M> } = {
   invite: {
@@ -51,5 +72,7 @@ export const operations: { [M in Method]: OperationOf<M> } = {
   get: { kind: 'call', args: [text, text] },
   set: { kind: 'call', args: [text, text, pairsOf(optional(text)), writeOptions] },
   delete: { kind: 'call', args: [text, text, writeOptions] },
+  write: { kind: 'call', args: [text, text, listOf(change), writeOptions] },
+  compare: { kind: 'call', args: [text, text, text] },
   status: { kind: 'call', args: [] },
 }

@@ -32,7 +32,7 @@ export function optional<T>(shape: Shape<T>): Shape<T | undefined> {
   return (value) => (value === undefined ? undefined : shape(value))
 }
 
-function listOf<T>(shape: Shape<T>): Shape<T[]> {
+export function listOf<T>(shape: Shape<T>): Shape<T[]> {
   return (value) => {
     if (!Array.isArray(value)) throw malformed()
     return value.map(shape)
@@ -46,6 +46,19 @@ export function pairsOf<T>(shape: Shape<T>): Shape<[string, T][]> {
       if (!Array.isArray(pair) || pair.length !== 2) throw malformed()
       return [text(pair[0]), shape(pair[1])]
     })(value instanceof Map ? [...value] : value)
+}
+
+/** An object of one of several forms, told apart by the text of one member; every form has just these members. */
+export function tagged<T extends object>(
+  tag: string,
+  forms: Readonly<Record<string, Readonly<Record<string, Shape<unknown>>>>>,
+): Shape<T> {
+  return (value) => {
+    const given = object(value)
+    const kind = oneOf(...Object.keys(forms))(given[tag])
+    const members = Object.entries(forms[kind]!).map(([name, shape]) => [name, shape(given[name])])
+    return { [tag]: kind, ...Object.fromEntries(members) } as T
+  }
 }
 
 /** An object of optional members, of which those that are not there stay away. Members of a later version are ignored. */

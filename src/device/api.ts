@@ -7,6 +7,7 @@
 import type * as Y from 'yjs'
 
 import type { ErrorCode } from '../core/errors.ts'
+import type { OpenRecord } from './open-record.ts'
 
 export type RoleName = 'admin' | 'clinician' | 'viewer' | 'courier' | 'server'
 /** IDLE: not connected; SYNCING: connected, one of us lacks something; COMPLETE: both clocks cover each other; ERROR: the last session failed. */
@@ -86,7 +87,8 @@ export interface ImportProgress {
 
 export interface WriteResult {
   id: string
-  commit: { feed: string; seq: number }
+  /** Null: it was so already, and nothing was written. */
+  commit: { feed: string; seq: number } | null
 }
 /** A JSON value as its text: number lexemes are kept. */
 export type JsonText = string
@@ -99,13 +101,36 @@ export interface ConflictValue {
 export interface RecordView {
   id: string
   collection: string
-  /** The value that comes first by the total order. */
+  /** What the strategy of each field makes of its live writes; where a person has to decide, the greatest by the total order. */
   fields: Map<string, JsonText>
-  /** All live values of each field that has several, greatest first. */
+  /** All live values of each field that has several which were not settled, greatest first. */
   conflicts: Map<string, ConflictValue[]>
+  /** Fields whose several values were settled by keeping all, the shown one first. */
+  kept: Map<string, JsonText[]>
   deleted: boolean
   /** A deletion that did not see an edit was overruled by it. */
   resurrected: boolean
+  /** Which writes this shows: to be handed in as `seen`, or compared. */
+  version: RecordVersionToken
+}
+/** Opaque text. */
+export type RecordVersionToken = string
+/** What is to be done to a record. Values are JSON texts; absent: the field is removed. */
+export type RecordChange =
+  | { op: 'put'; field: string; value: JsonText | undefined }
+  /** An element of a set. */
+  | { op: 'add' | 'remove'; field: string; value: JsonText }
+  /** By a whole number, which adds up with what others count meanwhile. */
+  | { op: 'count'; field: string; delta: number }
+  /** Several values that hold together. */
+  | { op: 'keep'; field: string; values: JsonText[] }
+  /** The record. A restoration takes back the deletions that it knows of. */
+  | { op: 'delete' | 'restore' }
+export interface WriteOptions {
+  /** Travels ahead of everything else. */
+  urgent?: boolean | undefined
+  /** What the changes were decided on: what came after it is not replaced, but stands beside them. Default: what this device shows now. */
+  seen?: RecordVersionToken | undefined
 }
 
 export interface PeerStatus {
@@ -174,9 +199,26 @@ export interface DeviceOperations {
     collection: string,
     id: string,
     fields: Iterable<[string, JsonText | undefined]>,
-    options?: { urgent?: boolean },
+    options?: WriteOptions,
   ): Promise<WriteResult>
-  delete(collection: string, id: string, options?: { urgent?: boolean }): Promise<WriteResult>
+  delete(collection: string, id: string, options?: WriteOptions): Promise<WriteResult>
+  /**
+   * Changes a record in one commit: all of it or nothing.
+   *
+   * @throws HavenError `INVALID_VALUE` where the strategy of a field knows no such change, `NOT_ALLOWED`, `TOO_LARGE`
+   */
+  write(
+    collection: string,
+    id: string,
+    changes: Iterable<RecordChange>,
+    options?: WriteOptions,
+  ): Promise<WriteResult>
+  /** By causality, whatever clocks say. `before`: whoever had `b` had seen all of `a`. */
+  compare(
+    collection: string,
+    a: RecordVersionToken,
+    b: RecordVersionToken,
+  ): Promise<'before' | 'after' | 'equal' | 'concurrent'>
   status(): Promise<DeviceStatus>
 }
 
@@ -193,6 +235,8 @@ export interface Device extends DeviceOperations, AsyncDisposable {
   up(options?: UpOptions): Promise<{ addresses: string[] }>
   /** Waits until an invitation has been used (resolves with the new member) or has expired (null). */
   invitationUsed(code: string, signal?: AbortSignal): Promise<DeviceInfo | null>
+  /** A record to be edited in a form: what is saved replaces what the form showed, not what arrived meanwhile. */
+  record(collection: string, id: string): Promise<OpenRecord>
   /** A live Yjs document of this record; edits sync. The same document for the same record while it is open. */
   doc(collection: string, id: string): Promise<Y.Doc>
   subscribe(listener: (event: DeviceEvent) => void): () => void

@@ -16,7 +16,9 @@ import { canonicalFreeUpdate } from '../records/doc.ts'
 import { decodeRecordState, encodeRecordState } from '../records/record-bytes.ts'
 import { emptyRecord } from '../records/record-state.ts'
 import type { RecordState, Writer } from '../records/record-state.ts'
-import { strategyOf } from '../records/strategies.ts'
+import type { Reading } from '../records/reading.ts'
+import { compareVersions } from '../records/record-version.ts'
+import type { RecordVersion } from '../records/record-version.ts'
 import { summaryOf, viewRecord } from '../records/visibility.ts'
 import type { RecordView } from '../records/visibility.ts'
 import type { ContextEntry } from '../records/record-payload.ts'
@@ -56,16 +58,34 @@ export class Collection {
   #contested: Set<string> | undefined
 
   readonly #integratedTo: (writer: string) => number
+  readonly #reading: () => Reading
+  readonly #nowMs: () => number
 
-  /** @param integratedTo - the seq up to which a writer's commits are part of the derived state */
+  /**
+   * @param ports.integratedTo - the seq up to which a writer's commits are part of the derived state
+   * @param ports.reading - by the schema of this collection as it is now
+   */
   constructor(
     id: string,
-    ports: { store: CommitStore; replica: Replica; integratedTo: (writer: string) => number },
+    ports: {
+      store: CommitStore
+      replica: Replica
+      integratedTo: (writer: string) => number
+      reading: () => Reading
+      nowMs: () => number
+    },
   ) {
     this.id = id
     this.#store = ports.store
     this.#replica = ports.replica
     this.#integratedTo = ports.integratedTo
+    this.#reading = ports.reading
+    this.#nowMs = ports.nowMs
+  }
+
+  /** How its records are read now. */
+  get reading(): Reading {
+    return this.#reading()
   }
 
   get contentHash(): string {
@@ -300,14 +320,22 @@ export class Collection {
     for await (const row of this.#store.allRecords(this.id)) yield decodeRecordState(row)
   }
 
-  async view(state: RecordState): Promise<RecordView> {
+  async view(state: RecordState, reading = this.reading): Promise<RecordView> {
     if (state.writers.size > 1) await this.causalityReady()
-    return this.#viewNow(state)
+    this.#nameWritersOf(state)
+    return viewRecord(state, this.causal, reading, this.#nowMs())
   }
 
-  #viewNow(state: RecordState): RecordView {
-    this.#nameWritersOf(state)
-    return viewRecord(state, this.causal, { strategyOf: (field) => strategyOf(state.id, field) })
+  /** How two versions of a record lie to each other. Writers that are not held here count as unseen by all. */
+  async compare(
+    a: RecordVersion,
+    b: RecordVersion,
+  ): Promise<'before' | 'after' | 'equal' | 'concurrent'> {
+    await this.causalityReady()
+    for (const writer of [...a.keys(), ...b.keys()]) {
+      if (!this.causal.has(writer)) this.causal.addWriter(writer)
+    }
+    return compareVersions(a, b, this.causal)
   }
 
   #nameWritersOf(state: RecordState): void {

@@ -39,9 +39,12 @@ import type {
   JsonText,
   MembershipResult,
   MeshInfo,
+  RecordChange,
+  RecordVersionToken,
   RecordView,
   RecoverOptions,
   UpOptions,
+  WriteOptions,
   WriteResult,
 } from './api.ts'
 import { foundMesh } from './founding.ts'
@@ -49,6 +52,7 @@ import { joinOverLink, recoverOverLink } from './joining-link.ts'
 import type { JoinEnd } from './joining-link.ts'
 import { LiveDocs } from './live-docs.ts'
 import { MeshRuntime } from './mesh-runtime.ts'
+import { OpenRecord } from './open-record.ts'
 import { epochChange, loadMembership, membershipChange } from './own-membership.ts'
 import type { OwnMembership } from './own-membership.ts'
 import { RecordOperations } from './record-operations.ts'
@@ -612,17 +616,34 @@ class LocalDevice implements Device {
     collection: string,
     id: string,
     fields: Iterable<[string, JsonText | undefined]>,
-    options: { urgent?: boolean } = {},
+    options?: WriteOptions,
   ): Promise<WriteResult> {
-    return this.#records().set(collection, id, fields, options.urgent ?? false)
+    return this.#records().set(collection, id, fields, options)
   }
 
-  async delete(
+  async delete(collection: string, id: string, options?: WriteOptions): Promise<WriteResult> {
+    return this.#records().delete(collection, id, options)
+  }
+
+  async write(
     collection: string,
     id: string,
-    options: { urgent?: boolean } = {},
+    changes: Iterable<RecordChange>,
+    options?: WriteOptions,
   ): Promise<WriteResult> {
-    return this.#records().delete(collection, id, options.urgent ?? false)
+    return this.#records().write(collection, id, [...changes], options)
+  }
+
+  async compare(
+    collection: string,
+    a: RecordVersionToken,
+    b: RecordVersionToken,
+  ): Promise<'before' | 'after' | 'equal' | 'concurrent'> {
+    return this.#records().compare(collection, a, b)
+  }
+
+  async record(collection: string, id: string): Promise<OpenRecord> {
+    return OpenRecord.open(this, collection, id)
   }
 
   async doc(collection: string, id: string): Promise<Y.Doc> {

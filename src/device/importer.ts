@@ -2,9 +2,10 @@
 import { bytesToUtf8, concatBytes } from '../core/bytes.ts'
 import { HavenError, isHavenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import { resourcesOf, writesToReach } from '../records/fhir.ts'
+import { writesFor } from '../records/changes.ts'
+import { changesToReach, resourcesOf } from '../records/fhir.ts'
 import type { Resource } from '../records/fhir.ts'
-import type { Write } from '../records/writes.ts'
+import type { PlannedWrite } from '../records/writes.ts'
 import type { ImportProgress, ImportResult, ImportSource, Rejection } from './api.ts'
 import type { RecordChange, RecordWriter, Written } from './record-writer.ts'
 
@@ -21,7 +22,7 @@ const batchBytes = 1_200_000
 const rejectionsMax = 10_000
 
 /** A resource without elements is a record all the same: that it has no field `id` says so, which none ever has. */
-const existence: Write = { field: 'id', op: 'put', value: undefined }
+const existence: PlannedWrite = { field: 'id', op: 'put', value: undefined }
 
 export class Importer {
   readonly #options: ImporterOptions
@@ -149,8 +150,8 @@ export class Importer {
     this.#batches.set(resource.collection, batch)
     batch.changes.push({
       id: resource.recordId,
-      plan: (view) => {
-        const writes = writesToReach(view.fields, resource.fields)
+      plan: (view, reading) => {
+        const writes = writesFor(view, changesToReach(view.fields, resource.fields), { reading })
         return writes.length > 0 || view.exists ? writes : [existence]
       },
     })

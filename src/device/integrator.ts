@@ -19,6 +19,7 @@ import type { FeedDescriptor } from '../feed/descriptor.ts'
 import { openCiphertext, unpackPayload } from '../feed/seal.ts'
 import { FeedTable } from '../records/feed-table.ts'
 import { decodePayload } from '../records/record-payload.ts'
+import type { Reading } from '../records/reading.ts'
 import type { RecordPayload } from '../records/record-payload.ts'
 import { applyFieldsUpdate, applyFreeUpdate } from '../records/record-state.ts'
 import type { RecordState } from '../records/record-state.ts'
@@ -59,6 +60,8 @@ export interface IntegratorOptions {
   readonly replica: Replica
   readonly control: ControlPlane
   readonly clock: Clock
+  /** By the schema of a collection as it is now. */
+  readonly readingOf: (collection: string) => Reading
   /** Held whenever derived state is read to be changed. */
   readonly lock: Mutex
   readonly changed: (collection: string, ids: readonly string[]) => void
@@ -110,6 +113,8 @@ export class Integrator {
         store: this.#options.store,
         replica: this.#options.replica,
         integratedTo: (writer) => this.#integratedTo.get(writer) ?? 0,
+        reading: () => this.#options.readingOf(id),
+        nowMs: () => this.#options.clock.nowMs(),
       })
       this.#collections.set(id, collection)
       await collection.restore()

@@ -23,6 +23,7 @@ import { ControlPlane } from './control-plane.ts'
 import { FeedRepair } from './feed-repair.ts'
 import { InvitationBook } from './invitation-book.ts'
 import { Inviter } from './inviter.ts'
+import { builtInReading } from '../records/strategies.ts'
 import { Integrator } from './integrator.ts'
 import { Mutex } from './mutex.ts'
 import { OwnFeeds } from './own-feeds.ts'
@@ -130,6 +131,7 @@ export class MeshRuntime {
       replica,
       control: this.control,
       clock,
+      readingOf: () => builtInReading,
       lock: this.#lock,
       changed,
       failed: (error) => {

@@ -6,14 +6,19 @@ import type { Lane } from '../feed/descriptor.ts'
 import { resourceText } from '../records/fhir.ts'
 import { compactJson } from '../records/json-text.ts'
 import type { LiveWrite, RecordView as SeenRecord } from '../records/visibility.ts'
-import type { Write } from '../records/writes.ts'
+import type { PlannedWrite } from '../records/writes.ts'
+import { writesFor } from '../records/changes.ts'
+import type { Reading } from '../records/reading.ts'
+import { versionFromToken, versionOf, versionToken } from '../records/record-version.ts'
 import type {
   ConflictValue,
   ImportProgress,
   ImportResult,
   ImportSource,
   JsonText,
+  RecordChange,
   RecordView,
+  WriteOptions,
   WriteResult,
 } from './api.ts'
 import type { Collection } from './collection.ts'
@@ -82,13 +87,14 @@ export class RecordOperations {
       collection: name,
       fields: new Map(view.fields),
       conflicts: new Map(
-        [...view.conflicts].map(([field, writes]) => [
-          field,
-          writes.map((write) => this.#valueOf(write)),
-        ]),
+        view.conflicts
+          .filter(({ field }) => field !== '')
+          .map(({ field, values }) => [field, values.map((write) => this.#valueOf(write))]),
       ),
+      kept: new Map([...view.kept].map(([field, values]) => [field, [...values]])),
       deleted: view.deleted,
       resurrected: view.resurrected,
+      version: versionToken(versionOf(state!)),
     }
   }
 
@@ -96,48 +102,73 @@ export class RecordOperations {
     name: string,
     id: string,
     fields: Iterable<[string, JsonText | undefined]>,
-    urgent: boolean,
+    options: WriteOptions = {},
   ): Promise<WriteResult> {
-    const writes = [...fields].map(([field, value]): Write => ({
-      field: checkedField(id, field),
-      op: 'put',
-      value: checkedValue(field, value),
-    }))
-    if (writes.length === 0) throw new HavenError('USAGE', 'Name at least one field and its value.')
-    return this.#write(name, id, urgent, (view) => {
-      const locked = writes.find(({ field }) => view.unknownOps.includes(field))
-      if (locked !== undefined) {
-        throw new HavenError(
-          'NOT_ALLOWED',
-          'A field was written by a newer version. Update this device before you change it.',
-        )
-      }
-      return writes
+    const changes = [...fields].map(([field, value]): RecordChange => ({ op: 'put', field, value }))
+    if (changes.length === 0)
+      throw new HavenError('USAGE', 'Name at least one field and its value.')
+    return this.write(name, id, changes, options)
+  }
+
+  async delete(name: string, id: string, options: WriteOptions = {}): Promise<WriteResult> {
+    return this.write(name, id, [{ op: 'delete' }], options)
+  }
+
+  async write(
+    name: string,
+    id: string,
+    changes: readonly RecordChange[],
+    { urgent = false, seen }: WriteOptions = {},
+  ): Promise<WriteResult> {
+    const checked = changes.map((change) => checkedChange(id, change))
+    if (checked.length === 0) throw new HavenError('USAGE', 'Say what is to be changed.')
+    const version = seen === undefined ? undefined : versionFromToken(seen)
+    return this.#write(name, id, urgent, {
+      plan(view, reading) {
+        if (!view.exists && checked.some(({ op }) => op === 'delete')) {
+          throw new HavenError(
+            'NOT_FOUND',
+            'There is no such record here, or it is deleted already.',
+          )
+        }
+        return writesFor(view, checked, { reading, seen: version })
+      },
+      // What stood beside it in the same commit could not be named as unseen.
+      alone: version !== undefined,
     })
   }
 
-  async delete(name: string, id: string, urgent: boolean): Promise<WriteResult> {
-    return this.#write(name, id, urgent, (view) => {
-      if (!view.exists)
-        throw new HavenError('NOT_FOUND', 'There is no such record here, or it is deleted already.')
-      return [{ field: '', op: 'delete', value: undefined }]
-    })
+  async compare(
+    name: string,
+    a: string,
+    b: string,
+  ): Promise<'before' | 'after' | 'equal' | 'concurrent'> {
+    const collection = await this.#collection(name)
+    return collection.compare(versionFromToken(a), versionFromToken(b))
   }
 
   async #write(
     name: string,
     id: string,
     urgent: boolean,
-    plan: (view: SeenRecord) => readonly Write[],
+    {
+      plan,
+      alone,
+    }: {
+      readonly plan: (view: SeenRecord, reading: Reading) => readonly PlannedWrite[]
+      readonly alone: boolean
+    },
   ): Promise<WriteResult> {
     this.#assertMayWrite()
     const collection = this.#runtime.collectionId(name)
     const lane: Lane = urgent ? 'urgent' : 'routine'
-    const { commit } = await this.#runtime.writer.write(collection, lane, [
-      { id: checkedId(id), plan },
-    ])
-    if (commit === undefined) throw new HavenError('INTERNAL', 'Nothing was written.')
-    return { id, commit: { ...commit } }
+    const { commit } = await this.#runtime.writer.write(
+      collection,
+      lane,
+      [{ id: checkedId(id), plan }],
+      { alone },
+    )
+    return { id, commit: commit === undefined ? null : { ...commit } }
   }
 
   #assertMayWrite(): void {
@@ -214,11 +245,41 @@ function checkedId(id: string): string {
   return id
 }
 
+/** What a person typed, or another program sent, as text that a commit can hold. */
+function checkedChange(id: string, change: RecordChange): RecordChange {
+  if (!('field' in change)) return change
+  const field = checkedField(id, change.field)
+  switch (change.op) {
+    case 'count':
+      if (!Number.isSafeInteger(change.delta)) {
+        throw new HavenError('INVALID_VALUE', 'A counter counts whole numbers.')
+      }
+      return { ...change, field }
+    case 'keep':
+      if (change.values.length < 2) {
+        throw new HavenError('INVALID_VALUE', 'Name at least two values to be kept.')
+      }
+      return { ...change, field, values: change.values.map((each) => checkedValue(field, each)!) }
+    case 'put':
+      return { ...change, field, value: checkedValue(field, change.value) }
+    case 'add':
+    case 'remove':
+    default:
+      return { ...change, field, value: checkedValue(field, change.value)! }
+  }
+}
+
 function checkedField(id: string, field: string): string {
   if (isPartOfId(id, field)) {
     throw new HavenError(
       'INVALID_VALUE',
       `The field "${field}" is part of the record's id. Write a record of another id instead.`,
+    )
+  }
+  if (field.startsWith('~')) {
+    throw new HavenError(
+      'INVALID_VALUE',
+      'Names that begin with "~" are kept for Havenmesh: choose another name for the field.',
     )
   }
   if (field === '' || !field.isWellFormed() || utf8ToBytes(field).length > limits.fieldNameBytes) {

@@ -20,8 +20,9 @@ import { encodePayload } from '../records/record-payload.ts'
 import type { ContextEntry, RecordUpdate } from '../records/record-payload.ts'
 import { applyFreeUpdate, backOf, planWrites } from '../records/record-state.ts'
 import type { RecordState } from '../records/record-state.ts'
+import type { Reading } from '../records/reading.ts'
 import type { RecordView } from '../records/visibility.ts'
-import type { Write } from '../records/writes.ts'
+import type { PlannedWrite } from '../records/writes.ts'
 import type { LevelStore } from '../store/level-store.ts'
 import type { Replica } from '../sync/replica.ts'
 import type { Measure } from './collection.ts'
@@ -34,8 +35,8 @@ import type { OwnFeed, OwnFeeds } from './own-feeds.ts'
 /** What is to be done to one record, decided when its turn comes and the record's state is known. */
 export interface RecordChange {
   readonly id: string
-  /** Writes for the record as it is seen then; none: nothing changes. */
-  plan?(view: RecordView): readonly Write[]
+  /** Writes for the record as it is seen then, read so; none: nothing changes. */
+  plan?(view: RecordView, reading: Reading): readonly PlannedWrite[]
   free?: { readonly stateVector: Uint8Array; readonly update: Uint8Array }
 }
 
@@ -85,8 +86,17 @@ export class RecordWriter {
     this.#options = options
   }
 
-  /** Resolves when what changed is durable. */
-  write(collection: string, lane: Lane, changes: readonly RecordChange[]): Promise<Written> {
+  /**
+   * Resolves when what changed is durable.
+   *
+   * @param options.alone - in a commit of its own: what is decided depends on what others had seen before this one
+   */
+  write(
+    collection: string,
+    lane: Lane,
+    changes: readonly RecordChange[],
+    options: { readonly alone?: boolean } = {},
+  ): Promise<Written> {
     if (!this.#options.control.mayWriteHere(collection)) {
       const role = this.#options.control.ownRole
       return Promise.reject(
@@ -99,7 +109,14 @@ export class RecordWriter {
     if (this.#options.store.failure !== undefined)
       return Promise.reject(this.#options.store.failure)
     return new Promise((resolve, reject) => {
-      this.#queue.push({ collection, lane, changes, resolve, reject })
+      this.#queue.push({
+        collection,
+        lane,
+        changes,
+        resolve,
+        reject,
+        ...(options.alone === true && alone),
+      })
       void this.#run()
     })
   }
@@ -216,11 +233,12 @@ export class RecordWriter {
       advanced,
       table,
     } = this.#context(collectionId, feed.descriptor.feed, feed.told, feed.table)
-    const stamp = (seq: number) => ({ seq, time, schemaVersion: 0, actor: '' })
+    const { reading } = collection
+    const stamp = (seq: number) => ({ seq, time, schemaVersion: reading.version, actor: '' })
 
     // What each caller wants depends on what the callers before it have done.
     const states = new Map(original)
-    const writesById = new Map<string, Write[]>()
+    const writesById = new Map<string, PlannedWrite[]>()
     const freeById = new Map<string, { stateVector: Uint8Array; update: Uint8Array }>()
     const guess = stamp(feed.tip.seq + 1)
     const plannedById = new Map<string, ReturnType<typeof planWrites>>()
@@ -230,7 +248,7 @@ export class RecordWriter {
       for (const change of changes) {
         const state = states.get(change.id)!
         if (change.plan !== undefined) {
-          const writes = change.plan(await collection.view(state))
+          const writes = change.plan(await collection.view(state, reading), reading)
           if (writes.length > 0) {
             const all = [...(writesById.get(change.id) ?? []), ...writes]
             writesById.set(change.id, all)
@@ -298,7 +316,7 @@ export class RecordWriter {
     }
     let { records, after } = build(feed.tip.seq + 1)
     const payload = encodePayload(
-      { time, schemaVersion: 0, actor: '', context, records },
+      { time, schemaVersion: reading.version, actor: '', context, records },
       feed.table,
     )
     // Nobody reads a longer one. Callers that share it are then written one by one.

@@ -5,6 +5,7 @@ import { hexToBytes } from '../core/bytes.ts'
 import { domainHash } from '../crypto/hash.ts'
 import { arrayName, contentAny, contentDeleted, elementOf, writeItemHead } from './fields-update.ts'
 import { clientsIn, withClientId } from './free-update.ts'
+import { acceptedWrites } from './record-state.ts'
 import type { RecordState, WriterState } from './record-state.ts'
 
 /** Yjs V1 bytes that hold all of the record: the writers' arrays, with what is replaced as deleted, and the free types. */
@@ -58,7 +59,7 @@ function branchClientId(writer: string, purpose: 'fields' | 'free'): number {
 function arrayUpdate(writer: WriterState): Uint8Array {
   const clientId =
     writer.writer === writer.feed ? writer.clientId : branchClientId(writer.writer, 'fields')
-  const writes = [...writer.writes.values()].toSorted((a, b) => a.clock - b.clock)
+  const writes = [...acceptedWrites(writer)].toSorted((a, b) => a.clock - b.clock)
   const structs = encoding.createEncoder()
   let count = 0
   let clock = writer.baseClock

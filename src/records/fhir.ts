@@ -6,9 +6,9 @@ import { utf8ToBytes } from '../core/bytes.ts'
 import { HavenError, isHavenError, type ErrorCode } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { domainHash16 } from '../crypto/hash.ts'
+import type { Change } from './changes.ts'
 import { elementsOf, membersOf, replaceStrings } from './json-text.ts'
 import { uuidOf } from './record-payload.ts'
-import type { Write } from './writes.ts'
 
 export interface Resource {
   readonly type: string
@@ -80,19 +80,19 @@ export function resourceText(
   return `{${parts.join(',')}}`
 }
 
-/** What has to be written so that a record shows these fields: what changed, and removals of what is no longer there. */
-export function writesToReach(
+/** What has to be done so that a record shows these fields: what changed, and removals of what is no longer there. */
+export function changesToReach(
   shown: ReadonlyMap<string, string>,
   fields: Resource['fields'],
-): Write[] {
-  const writes: Write[] = fields
+): Change[] {
+  const changes: Change[] = fields
     .filter(([field, value]) => shown.get(field) !== value)
-    .map(([field, value]) => ({ field, op: 'put', value }))
+    .map(([field, value]) => ({ op: 'put', field, value }))
   const wanted = new Set(fields.map(([field]) => field))
   for (const field of shown.keys()) {
-    if (!wanted.has(field)) writes.push({ field, op: 'put', value: undefined })
+    if (!wanted.has(field)) changes.push({ op: 'put', field, value: undefined })
   }
-  return writes
+  return changes
 }
 
 type Members = ReadonlyMap<string, string>

@@ -66,6 +66,24 @@ export function replaceStrings(
   return new Scanner(text, { memberName, replace }).compact()
 }
 
+/**
+ * One text for all texts of the same value: members sorted by name, escapes in their shortest form. Numbers stay as they are:
+ * `1.0` says another precision than `1`.
+ *
+ * @throws HavenError `JSON_INVALID`
+ */
+export function canonicalJson(text: string): string {
+  if (plainValue.test(text)) return text
+  const compact = compactJson(text)
+  if (compact.startsWith('"')) return JSON.stringify(JSON.parse(compact))
+  if (compact.startsWith('[')) return `[${elementsOf(compact).map(canonicalJson).join(',')}]`
+  if (!compact.startsWith('{')) return compact
+  const members = membersOf(compact)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, json]) => `${JSON.stringify(name)}:${canonicalJson(json)}`)
+  return `{${members.join(',')}}`
+}
+
 interface Replacing {
   readonly memberName: string
   readonly replace: (value: string) => string | undefined

@@ -3,14 +3,10 @@ import { bytesToHex, hexToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { limits } from '../core/limits.ts'
 import type { FreeState } from './free-update.ts'
-import type {
-  AcceptedWrite,
-  CommitStamp,
-  RecordState,
-  UnseenPlace,
-  WriterState,
-} from './record-state.ts'
-import { opNameBytes } from './writes.ts'
+import { acceptedWrites } from './record-state.ts'
+import type { AcceptedWrite, CommitStamp, RecordState, WriterState } from './record-state.ts'
+import { slotOf } from './slots.ts'
+import { opNameBytes, type UnseenPlace } from './writes.ts'
 
 const format = 1
 const anyBytes = Number.MAX_SAFE_INTEGER
@@ -43,14 +39,21 @@ export function recordIdOfState(bytes: Uint8Array): string {
   return reader.text(limits.recordIdBytes)
 }
 
+// The head of a writer.
+const branch = 1
+const withBeside = 2
+
+const noWrites: readonly AcceptedWrite[] = []
+
 function encodeWriter(out: ByteWriter, writer: WriterState): void {
   out.lengthPrefixed(hexToBytes(writer.writer))
-  if (writer.writer === writer.feed) out.u8(0)
-  else out.u8(1).lengthPrefixed(hexToBytes(writer.feed))
+  const isBranch = writer.writer !== writer.feed
+  out.u8((isBranch ? branch : 0) | (writer.beside.length > 0 ? withBeside : 0))
+  if (isBranch) out.lengthPrefixed(hexToBytes(writer.feed))
   out.varint(writer.lastSeq).varint(writer.clientId)
   out.varint(writer.baseClock).varint(writer.nextClock)
   const indexes = new Map<CommitStamp, number>()
-  for (const { commit } of writer.writes.values()) {
+  for (const { commit } of acceptedWrites(writer)) {
     if (!indexes.has(commit)) indexes.set(commit, indexes.size)
   }
   out.varint(indexes.size)
@@ -60,12 +63,15 @@ function encodeWriter(out: ByteWriter, writer: WriterState): void {
   }
   out.varint(writer.writes.size)
   for (const write of writer.writes.values()) encodeWrite(out, write, indexes.get(write.commit)!)
+  if (writer.beside.length > 0) out.varint(writer.beside.length)
+  for (const write of writer.beside) encodeWrite(out, write, indexes.get(write.commit)!)
   encodeFree(out, writer.free)
 }
 
 function decodeWriter(reader: ByteReader): WriterState {
   const writer = bytesToHex(reader.lengthPrefixed(32))
-  const feed = reader.u8() === 0 ? writer : bytesToHex(reader.lengthPrefixed(32))
+  const head = reader.u8()
+  const feed = (head & branch) === 0 ? writer : bytesToHex(reader.lengthPrefixed(32))
   const lastSeq = reader.varint()
   const clientId = reader.varint()
   const baseClock = reader.varint()
@@ -84,7 +90,11 @@ function decodeWriter(reader: ByteReader): WriterState {
   const writes = new Map<string, AcceptedWrite>()
   for (let rest = reader.count(4); rest > 0; rest--) {
     const write = decodeWrite(reader, stamps)
-    writes.set(write.field, write)
+    writes.set(slotOf(write), write)
+  }
+  const beside: AcceptedWrite[] = []
+  for (let rest = (head & withBeside) === 0 ? 0 : reader.count(4); rest > 0; rest--) {
+    beside.push(decodeWrite(reader, stamps))
   }
   return {
     writer,
@@ -94,6 +104,7 @@ function decodeWriter(reader: ByteReader): WriterState {
     baseClock,
     nextClock,
     writes,
+    beside: beside.length === 0 ? noWrites : beside,
     free: decodeFree(reader),
   }
 }

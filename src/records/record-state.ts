@@ -9,8 +9,18 @@ import { HavenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { encodeFieldsUpdate, readFieldsUpdate } from './fields-update.ts'
 import { appendFreeUpdate, type FreeState } from './free-update.ts'
+import { countOf, countText, integerOf } from './counts.ts'
 import { isCompactJson } from './json-text.ts'
-import { problemOfWrite, type Write, type WriterId } from './writes.ts'
+import { elementPrefix, slotOf } from './slots.ts'
+import {
+  isOfElement,
+  problemOfWrite,
+  unseenPairs,
+  type PlannedWrite,
+  type UnseenPlace,
+  type Write,
+  type WriterId,
+} from './writes.ts'
 
 export interface RecordState {
   readonly id: string
@@ -27,8 +37,10 @@ export interface WriterState {
   /** Where this writer's structs begin: above 0 for a branch. */
   readonly baseClock: number
   readonly nextClock: number
-  /** By field, each the last accepted write that is not hidden. */
+  /** By slot, each the last accepted write that is not hidden. */
   readonly writes: ReadonlyMap<string, AcceptedWrite>
+  /** Older ones that the writer itself named as unseen when it wrote the last: they stand beside it. */
+  readonly beside: readonly AcceptedWrite[]
   readonly free: FreeState | undefined
 }
 
@@ -51,11 +63,6 @@ export interface AcceptedWrite {
   readonly commit: CommitStamp
 }
 
-export interface UnseenPlace {
-  readonly feed: string
-  readonly seq: number
-}
-
 /** Who writes: the same for all commits of a writer in a collection. */
 export interface Writer {
   readonly writer: WriterId
@@ -67,9 +74,10 @@ export interface Writer {
   readonly ancestors?: readonly WriterId[]
 }
 
-/** Gives the feed (hex) of an index that a commit names. */
+/** The feeds (hex) that a commit names, by their indexes. */
 export interface FeedNames {
   feedAt(index: number): string | undefined
+  indexOf(feed: string): number | undefined
 }
 
 export type Applied =
@@ -85,32 +93,35 @@ export function backOf(state: RecordState, writer: WriterId): number {
   return state.writers.get(writer)?.lastSeq ?? 0
 }
 
+/** Whatever stands in the writer's array and is not replaced there: the writer's candidates, in no order. */
+export function* acceptedWrites(writer: WriterState): Iterable<AcceptedWrite> {
+  yield* writer.writes.values()
+  yield* writer.beside
+}
+
 /**
- * The update for a commit that this device is about to make. Of several writes of one field the last counts. The
+ * The update for a commit that this device is about to make. Of several writes of one thing the last counts, and counts add up. The
  * earlier writes of a commit lie in the past of the later ones: a put after a delete re-creates the record.
  *
+ * @param change.feeds - the table of the commit: `unseen` may name its feeds and the writer's own
  * @throws HavenError `INVALID_VALUE`, `TOO_LARGE`
  */
 export function planWrites(
   state: RecordState,
   writer: Writer,
   commit: CommitStamp,
-  { writes, feeds }: { readonly writes: readonly Write[]; readonly feeds: FeedNames },
+  { writes, feeds }: { readonly writes: readonly PlannedWrite[]; readonly feeds: FeedNames },
 ): { readonly update: Uint8Array; readonly state: RecordState } {
   const before = writerState(state, writer)
-  const lastByField = new Map<string, Write>()
-  for (const write of writes) {
-    checkOwnWrite(write)
-    lastByField.delete(write.field)
-    lastByField.set(write.field, write)
+  const planned: Write[] = []
+  for (const write of withTotals(writes, (field) => ownTotal(state, writer, before, field))) {
+    const coded = asWritten(write, writer, feeds)
+    checkOwnWrite(coded)
+    const replaced = planned.filter((earlier) => !replacesOwn(coded, earlier))
+    planned.splice(0, planned.length, ...replaced, coded)
   }
-  const planned = [...lastByField.values()]
-  const deletedClocks: number[] = []
-  for (const { field } of planned) {
-    const replaced = before.writes.get(field)
-    if (replaced !== undefined) deletedClocks.push(replaced.clock)
-  }
-  deletedClocks.sort((a, b) => a - b)
+  const after = withWrites(before, commit, { writes: planned, feeds })
+  const deletedClocks = replacedClocks(before, after)
   const update = encodeFieldsUpdate(writer.clientId, before.nextClock, {
     writes: planned,
     deletedClocks,
@@ -118,11 +129,62 @@ export function planWrites(
   if (update.length > limits.updateBytes) {
     throw new HavenError('TOO_LARGE', 'One change of a record may take 8 MiB. Split it.')
   }
-  const after = withWrites(before, commit, { writes: planned, feeds })
-  if (after.writes.size > limits.fieldsPerRecord) {
-    throw new HavenError('TOO_LARGE', `A record may have ${limits.fieldsPerRecord} fields.`)
+  if (sizeOf(after) > limits.fieldsPerRecord) {
+    throw new HavenError(
+      'TOO_LARGE',
+      `A record may have ${limits.fieldsPerRecord} fields and elements of sets.`,
+    )
   }
   return { update, state: withWriter(state, after) }
+}
+
+/** Counts as the commit says them: what the writer has counted in all, and what is new. */
+function withTotals(
+  writes: readonly PlannedWrite[],
+  totalOf: (field: string) => number,
+): PlannedWrite[] {
+  const deltas = new Map<string, number>()
+  return writes.map((write) => {
+    if (write.op !== 'count') return write
+    const delta = (deltas.get(write.field) ?? 0) + (integerOf(write.value) ?? Number.NaN)
+    deltas.set(write.field, delta)
+    const count = { total: totalOf(write.field) + delta, delta }
+    if (!Number.isSafeInteger(count.total) || !Number.isSafeInteger(delta)) {
+      throw new HavenError(
+        'INVALID_VALUE',
+        'A counter counts whole numbers up to 9007199254740991.',
+      )
+    }
+    return { ...write, value: countText(count) }
+  })
+}
+
+function ownTotal(state: RecordState, writer: Writer, before: WriterState, field: string): number {
+  const slot = slotOf({ field, op: 'count', value: undefined })
+  const inherited = nearestAncestor(state, writer, (ancestor) => ancestor.writes.has(slot))
+  const last = before.writes.get(slot) ?? inherited?.writes.get(slot)
+  return countOf(last?.value)?.total ?? 0
+}
+
+function asWritten(
+  { field, op, value, unseen = [] }: PlannedWrite,
+  writer: Writer,
+  feeds: FeedNames,
+): Write {
+  if (unseen.length === 0) return { field, op, value }
+  if (unseen.length > unseenPairs) {
+    throw new HavenError(
+      'TOO_LARGE',
+      'Too much has been written meanwhile. Look at the record as it is now, and write again.',
+    )
+  }
+  const pairs = unseen.flatMap(({ feed, seq }) => {
+    if (feed === writer.feed) return [0, seq]
+    const index = feeds.indexOf(feed)
+    // What the commit can't name is not in its past either, and so is not replaced anyway.
+    return index === undefined ? [] : [index + 1, seq]
+  })
+  return pairs.length === 0 ? { field, op, value } : { field, op, value, unseen: pairs }
 }
 
 function checkOwnWrite(write: Write): void {
@@ -134,6 +196,27 @@ function checkOwnWrite(write: Write): void {
   if (write.value !== undefined && !isCompactJson(write.value)) {
     throw new HavenError('INVALID_VALUE', 'A value has to be JSON text without white space.')
   }
+}
+
+/** Whether a writer's later write takes the place of its earlier one. */
+function replacesOwn(later: Slotted, earlier: Slotted): boolean {
+  if (later.field !== earlier.field) return false
+  if (isOfElement(later.op) || later.op === 'count') return slotOf(later) === slotOf(earlier)
+  return earlier.op !== 'count'
+}
+
+type Slotted = Pick<AcceptedWrite, 'field' | 'op' | 'value'>
+
+/** Where the writer's array holds what `after` no longer does, ascending. */
+function replacedClocks(before: WriterState, after: WriterState): number[] {
+  const kept = new Set<AcceptedWrite>(acceptedWrites(after))
+  const clocks: number[] = []
+  for (const write of acceptedWrites(before)) if (!kept.has(write)) clocks.push(write.clock)
+  return clocks.toSorted((a, b) => a - b)
+}
+
+function sizeOf({ writes, beside }: WriterState): number {
+  return writes.size + beside.length
 }
 
 /**
@@ -156,7 +239,7 @@ export function applyFieldsUpdate(
   const after = hidden
     ? { ...touched(before, commit), nextClock: before.nextClock + read.writes.length }
     : withWrites(before, commit, { writes: read.writes, feeds })
-  if (after.writes.size > limits.fieldsPerRecord) {
+  if (sizeOf(after) > limits.fieldsPerRecord) {
     return refused(state, touched(before, commit), 'too many fields')
   }
   return { state: withWriter(state, after), accepted: true }
@@ -217,6 +300,7 @@ function writerState(state: RecordState, writer: Writer): WriterState {
     baseClock,
     nextClock: baseClock,
     writes: new Map(),
+    beside: noWrites,
     free: undefined,
   }
 }
@@ -234,32 +318,67 @@ function nearestAncestor(
 }
 
 const noPlaces: readonly UnseenPlace[] = []
+const noWrites: readonly AcceptedWrite[] = []
 
 function withWrites(
   before: WriterState,
   commit: CommitStamp,
   { writes, feeds }: { writes: readonly Write[]; feeds: FeedNames },
 ): WriterState {
-  const byField = new Map(before.writes)
+  const bySlot = new Map(before.writes)
+  let { beside } = before
   let clock = before.nextClock
   for (const { field, op, value, unseen } of writes) {
-    byField.set(field, {
+    const write: AcceptedWrite = {
       field,
       op,
       value,
-      unseen: unseen === undefined ? noPlaces : placesOf(unseen, feeds),
+      unseen: unseen === undefined ? noPlaces : placesOf(unseen, before.feed, feeds),
       clock: clock++,
       commit,
-    })
+    }
+    if (beside.length > 0 || write.unseen.length > 0) {
+      beside = besideAfter(write, { bySlot, beside, feed: before.feed })
+    }
+    if (replacesElements(write)) {
+      const prefix = elementPrefix(field)
+      for (const slot of bySlot.keys()) {
+        // Few records have sets: the first character tells.
+        if (slot.startsWith('\0') && slot.startsWith(prefix)) bySlot.delete(slot)
+      }
+    }
+    bySlot.set(slotOf(write), write)
   }
-  return { ...touched(before, commit), nextClock: clock, writes: byField }
+  return { ...touched(before, commit), nextClock: clock, writes: bySlot, beside }
+}
+
+function replacesElements({ op }: AcceptedWrite): boolean {
+  return !isOfElement(op) && op !== 'count'
+}
+
+/** What of the writer's own stands beside its new write, which does not replace it. */
+function besideAfter(
+  write: AcceptedWrite,
+  own: {
+    readonly bySlot: ReadonlyMap<string, AcceptedWrite>
+    readonly beside: readonly AcceptedWrite[]
+    readonly feed: string
+  },
+): readonly AcceptedWrite[] {
+  const isUnseen = (earlier: AcceptedWrite): boolean =>
+    write.unseen.some(({ feed, seq }) => feed === own.feed && seq === earlier.commit.seq)
+  const stays = own.beside.filter((earlier) => !replacesOwn(write, earlier) || isUnseen(earlier))
+  const joins = [...own.bySlot.values()].filter(
+    (earlier) => replacesOwn(write, earlier) && isUnseen(earlier),
+  )
+  return [...stays, ...joins]
 }
 
 /** An index that the commit could not name is left out: it makes no difference to what others wrote. */
-function placesOf(unseen: readonly number[], feeds: FeedNames): UnseenPlace[] {
+function placesOf(unseen: readonly number[], ownFeed: string, feeds: FeedNames): UnseenPlace[] {
   const places: UnseenPlace[] = []
   for (let i = 0; i < unseen.length; i += 2) {
-    const feed = feeds.feedAt(unseen[i]!)
+    const feed = unseen[i] === 0 ? ownFeed : feeds.feedAt(unseen[i]! - 1)
     if (feed !== undefined) places.push({ feed, seq: unseen[i + 1]! })
   }
   return places

@@ -5,7 +5,7 @@
  * two values give, withhold or repeat a treatment, or take one patient for another? Then the field is here. What states
  * whether a thing is so (`status`), what it is about (`subject`), and what changes the meaning of all else count too.
  */
-import type { Strategy } from './visibility.ts'
+import type { FieldRule, Reading, Strategy } from './reading.ts'
 
 /** Fields by resource type; `[x]` stands for any of the names that FHIR forms with a data type. */
 export const mvrFields: Readonly<Record<string, readonly string[]>> = {
@@ -127,6 +127,19 @@ export function strategyOf(recordId: string, field: string): Strategy {
   // What FHIR says about a primitive value stands beside it under the name with a `_`.
   const name = field.startsWith('_') ? field.slice(1) : field
   return isListed('any resource', name) || isListed(recordId.slice(0, slash), name) ? 'mvr' : 'lww'
+}
+
+/** The rules that hold where no schema was given to a collection. */
+export const builtInReading: Reading = {
+  version: 0,
+  ruleOf(recordId: string, field: string): FieldRule {
+    return strategyOf(recordId, field) === 'mvr'
+      ? { strategy: 'mvr', rank: 'critical' }
+      : { strategy: 'lww', rank: 'normal' }
+  },
+  deletePolicyOf: () => 'resurrect',
+  textFieldsOf: () => [],
+  lensesOf: () => undefined,
 }
 
 interface Listed {

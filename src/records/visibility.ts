@@ -1,19 +1,26 @@
 /**
- * What people see of a record: a pure function of the commits that a replica holds. docs/data-model.md, "What is
- * visible".
+ * What people see of a record: a pure function of the commits that a replica holds, read by one version of the
+ * collection's schema. docs/data-model.md, "What is visible".
  */
-import { compareTimes, type HybridTime } from '../core/hybrid-time.ts'
-import type { Place } from './causality.ts'
-import type { AcceptedWrite, RecordState, WriterState } from './record-state.ts'
+import type { HybridTime } from '../core/hybrid-time.ts'
+import {
+  addTo,
+  candidatesOf,
+  compareCandidates,
+  compareText,
+  fateOf,
+  liveAmong,
+  sees,
+} from './candidates.ts'
+import type { Candidate, Causality, Fate, FieldCandidates } from './candidates.ts'
+import { baseOf, fieldValue, type Dispute, type FieldValue } from './field-value.ts'
+import type { Inexpressible, Lenses, Rank, ReadField, Reading } from './reading.ts'
+import { acceptedWrites } from './record-state.ts'
+import type { AcceptedWrite, RecordState } from './record-state.ts'
+import { textsOf } from './text.ts'
 import { isKnownOp, type WriterId } from './writes.ts'
 
-/** `lww`: the greatest live write is the field's value; `mvr`: a person has to choose among them. */
-export type Strategy = 'lww' | 'mvr'
-
-/** What visibility needs of a CausalIndex. */
-export interface Causality {
-  isInPast(a: Place, b: Place): boolean
-}
+export type { Causality } from './candidates.ts'
 
 export interface LiveWrite {
   readonly field: string
@@ -30,6 +37,27 @@ export interface LiveWrite {
   readonly actor: string
 }
 
+/** One of the values that do not agree, in the terms of the reading. */
+export interface ConflictValue extends LiveWrite {
+  /** The device's clock was visibly wrong: it had seen something of the record that its own time comes before, or its time is yet to come. */
+  readonly clockOff: boolean
+}
+
+export interface Conflict {
+  /** Empty: the record as a whole. */
+  readonly field: string
+  readonly kind: 'update-update' | 'delete-update' | 'schema'
+  /** `open`: a person has to decide; `review`: decided by the rule of the field, and to be looked at. */
+  readonly state: 'open' | 'review'
+  readonly rank: Rank
+  /** One of each different value, the greatest first; of a record the deletions. */
+  readonly values: readonly ConflictValue[]
+  /** What all of them replaced, as far as it is known: JSON text. */
+  readonly base: string | undefined
+  /** Why it can't be shown in this version of the schema. */
+  readonly problem?: string
+}
+
 export interface RecordView {
   readonly id: string
   /** Somebody wrote it, and it is not deleted. */
@@ -39,62 +67,54 @@ export interface RecordView {
   readonly resurrected: boolean
   /** JSON text by field, in the order in which the shown values were written. */
   readonly fields: ReadonlyMap<string, string>
-  /** Where concurrent values differ: one write of each value, the greatest first. */
-  readonly conflicts: ReadonlyMap<string, readonly LiveWrite[]>
-  /** Conflicts that a person has to decide: those of `mvr` fields. */
-  readonly undecided: readonly string[]
+  /** Sorted by field. */
+  readonly conflicts: readonly Conflict[]
+  /** Fields whose several values a person has settled by keeping all: JSON texts, the shown one first. */
+  readonly kept: ReadonlyMap<string, readonly string[]>
   /** Fields with a live write of a newer version: to be read, not written. Empty: the record as a whole. */
   readonly unknownOps: readonly string[]
-  /** All live writes in their total order, deletes included, whether shown or not. */
+  /** All live writes in their total order as they were written, deletions included, whether shown or not. */
   readonly live: readonly LiveWrite[]
 }
 
-interface Candidate {
-  readonly write: AcceptedWrite
-  readonly by: WriterState
-}
+/** Clocks are set by hand: what is further ahead of this device's own is taken for wrong. */
+const aheadMs = 10 * 60 * 1000
 
+/**
+ * @param nowMs - this device's clock: tells what comes from the future. Nothing but `clockOff` depends on it.
+ */
 export function viewRecord(
   state: RecordState,
   causality: Causality,
-  { strategyOf }: { readonly strategyOf: (field: string) => Strategy },
+  reading: Reading,
+  nowMs?: number,
 ): RecordView {
-  const candidatesByField = candidatesOf(state)
-  const liveByField = new Map<string, Candidate[]>()
-  for (const [field, candidates] of candidatesByField) {
-    liveByField.set(field, liveAmong(candidates, causality))
-  }
-  const fate = fateOf(candidatesByField, liveByField, causality)
-  const shown: LiveWrite[] = []
-  const conflicts = new Map<string, readonly LiveWrite[]>()
-  const unknownOps: string[] = []
-  for (const [field, live] of liveByField) {
-    const visible = fate.shows === undefined ? live : live.filter((one) => fate.shows!.has(one))
-    if (visible.some(({ write }) => !isKnownOp(write.op))) unknownOps.push(field)
-    if (field === '' || fate.deleted || visible.length === 0) continue
-    const greatestFirst = visible.map(liveWrite).toSorted((a, b) => compareWrites(b, a))
-    const values = distinctValues(greatestFirst)
-    if (values.length > 1) conflicts.set(field, values)
-    if (values[0]!.value !== undefined) shown.push(values[0]!)
-  }
-  shown.sort(compareWrites)
+  const raw = liveFields(candidatesOf(state), causality)
+  const fate = fateOf(raw, causality)
+  const viewer = new Viewer(state, { causality, reading, fate, nowMs })
+  const read = fate.deleted ? nothingRead : viewer.read(raw)
+  const conflicts = [...read.conflicts]
+  if (fate.resurrected) conflicts.push(viewer.deletionConflict(raw))
   return {
     id: state.id,
-    exists: !fate.deleted && (candidatesByField.size > 0 || hasFreeTypes(state)),
+    exists: !fate.deleted && (raw.size > 0 || hasFreeTypes(state)),
     deleted: fate.deleted,
     resurrected: fate.resurrected,
-    fields: new Map(shown.map(({ field, value }) => [field, value!])),
-    conflicts: new Map([...conflicts].toSorted(([a], [b]) => compareText(a, b))),
-    undecided: [...conflicts.keys()].filter((field) => strategyOf(field) === 'mvr').toSorted(),
-    unknownOps: unknownOps.toSorted(),
-    live: [...liveByField.values()].flat().map(liveWrite).toSorted(compareWrites),
+    fields: read.fields,
+    conflicts: conflicts.toSorted((a, b) => compareText(a.field, b.field)),
+    kept: read.kept,
+    unknownOps: unknownOpsOf(raw, fate, read.unknown),
+    live: [...raw.values()]
+      .flatMap(({ live }) => live)
+      .toSorted(compareCandidates)
+      .map(liveWrite),
   }
 }
 
 /** What a record counts for in its collection. */
 export interface RecordSummary {
   readonly exists: boolean
-  /** Some field has several live writes, or there is a deletion: knowing more of who saw what may change the verdict. */
+  /** Some field has live writes of several writers, or there is a deletion: knowing more of who saw what may change the verdict. */
   readonly contested: boolean
   readonly live: readonly Pick<AcceptedWrite, 'field' | 'op' | 'value'>[]
 }
@@ -104,104 +124,288 @@ export function summaryOf(state: RecordState, causality: Causality): RecordSumma
   if (state.writers.size === 1) {
     const [by] = state.writers.values()
     if (by !== undefined && !by.writes.has('')) {
-      // One writer, no deletion: each field has one candidate, and all are live.
+      // One writer, no deletion: what it has not replaced itself is live.
       const exists = by.writes.size > 0 || by.free?.updates !== undefined
-      return { exists, contested: false, live: [...by.writes.values()] }
+      return { exists, contested: by.beside.length > 0, live: [...acceptedWrites(by)] }
     }
   }
-  const candidatesByField = candidatesOf(state)
-  const liveByField = new Map<string, Candidate[]>()
-  for (const [field, candidates] of candidatesByField) {
-    liveByField.set(field, liveAmong(candidates, causality))
-  }
-  const { deleted } = fateOf(candidatesByField, liveByField, causality)
-  const live = [...liveByField.values()]
+  const raw = liveFields(candidatesOf(state), causality)
+  const { deleted } = fateOf(raw, causality)
+  const fields = [...raw.values()]
   return {
-    exists: !deleted && (candidatesByField.size > 0 || hasFreeTypes(state)),
-    contested: candidatesByField.has('') || live.some((writes) => writes.length > 1),
-    live: live.flat().map(({ write }) => write),
+    exists: !deleted && (raw.size > 0 || hasFreeTypes(state)),
+    contested: raw.has('') || fields.some(({ live }) => isContested(live)),
+    live: fields.flatMap(({ live }) => live).map(({ write }) => write),
   }
 }
 
-/** The total order of writes, which breaks ties between those that did not see each other. */
-function compareWrites(a: LiveWrite, b: LiveWrite): number {
-  return (
-    compareTimes(a.time, b.time) ||
-    compareText(a.feed, b.feed) ||
-    compareText(a.writer, b.writer) ||
-    a.clock - b.clock
-  )
+function isContested(live: readonly Candidate[]): boolean {
+  if (live.length < 2) return false
+  const [first] = live
+  return live.some(({ by, write }) => by !== first!.by || first!.by.beside.includes(write))
 }
 
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
+function liveFields(
+  byField: ReadonlyMap<string, readonly Candidate[]>,
+  causality: Causality,
+): Map<string, FieldCandidates> {
+  const fields = new Map<string, FieldCandidates>()
+  for (const [field, all] of byField) fields.set(field, { all, live: liveAmong(all, causality) })
+  return fields
 }
 
-function candidatesOf(state: RecordState): Map<string, Candidate[]> {
-  const byField = new Map<string, Candidate[]>()
-  for (const by of state.writers.values()) {
-    for (const write of by.writes.values()) {
-      const candidates = byField.get(write.field)
-      if (candidates === undefined) byField.set(write.field, [{ write, by }])
-      else candidates.push({ write, by })
+interface Read {
+  readonly fields: ReadonlyMap<string, string>
+  readonly conflicts: readonly Conflict[]
+  readonly kept: ReadonlyMap<string, readonly string[]>
+  readonly unknown: readonly string[]
+}
+
+const nothingRead: Read = { fields: new Map(), conflicts: [], kept: new Map(), unknown: [] }
+
+/** A candidate in canonical terms, and the write that it is a part of. */
+interface PartCandidate extends Candidate {
+  readonly whole: Candidate
+}
+
+class Viewer {
+  readonly #state: RecordState
+  readonly #causality: Causality
+  readonly #reading: Reading
+  readonly #fate: Fate
+  readonly #nowMs: number | undefined
+
+  constructor(
+    state: RecordState,
+    how: {
+      readonly causality: Causality
+      readonly reading: Reading
+      readonly fate: Fate
+      readonly nowMs: number | undefined
+    },
+  ) {
+    this.#state = state
+    this.#causality = how.causality
+    this.#reading = how.reading
+    this.#fate = how.fate
+    this.#nowMs = how.nowMs
+  }
+
+  read(raw: ReadonlyMap<string, FieldCandidates>): Read {
+    const shown: { field: string; value: string; by: Candidate }[] = []
+    const conflicts: Conflict[] = []
+    const kept = new Map<string, readonly string[]>()
+    const unknown: string[] = []
+    const lenses = this.#reading.lensesOf(this.#state.id)
+    const { fields, inexpressible } =
+      lenses === undefined ? { fields: raw, inexpressible: [] } : this.#canonical(raw, lenses)
+    const readFields = lenses?.fieldsFrom([...fields.keys()].filter((field) => field !== ''))
+    for (const readField of readFields ?? plainFields(fields)) {
+      const seen = this.#field(readField, fields)
+      if (seen === undefined) continue
+      const { field } = readField
+      if (seen.unknown) unknown.push(field)
+      if (seen.kept !== undefined) kept.set(field, seen.kept)
+      if (seen.conflict !== undefined) conflicts.push(seen.conflict)
+      if (seen.value !== undefined) shown.push({ field, value: seen.value, by: seen.by })
+    }
+    conflicts.push(...inexpressible)
+    shown.sort((a, b) => compareCandidates(a.by, b.by))
+    const values = new Map(shown.map(({ field, value }) => [field, value]))
+    for (const [field, value] of lenses?.defaults ?? [])
+      if (!values.has(field)) values.set(field, value)
+    this.#addTexts(values, conflicts, raw)
+    return { fields: values, conflicts, kept, unknown }
+  }
+
+  /** The writes of all versions in the fields where they meet. */
+  #canonical(
+    raw: ReadonlyMap<string, FieldCandidates>,
+    lenses: Lenses,
+  ): { fields: Map<string, FieldCandidates>; inexpressible: Conflict[] } {
+    const parts = new Map<string, PartCandidate[]>()
+    const inexpressible: Conflict[] = []
+    for (const [field, candidates] of raw) {
+      if (field === '') continue
+      const failed: Candidate[] = []
+      let problem: string | undefined
+      for (const whole of candidates.all) {
+        const { op, value, commit } = whole.write
+        const translated = lenses.partsOf({ schemaVersion: commit.schemaVersion, field, op, value })
+        if (isInexpressible(translated)) {
+          if (!candidates.live.includes(whole) || !this.#isShown(whole)) continue
+          failed.push(whole)
+          problem ??= translated.problem
+        } else {
+          for (const part of translated) {
+            const write = { ...whole.write, field: part.field, value: part.value }
+            addTo(parts, part.field, { write, by: whole.by, whole })
+          }
+        }
+      }
+      if (problem !== undefined) {
+        inexpressible.push(
+          this.#conflict(field, { kind: 'schema', state: 'open', values: failed, problem }, failed),
+        )
+      }
+    }
+    return { fields: liveFields(parts, this.#causality), inexpressible }
+  }
+
+  #field(
+    { field, from, read }: ReadField,
+    fields: ReadonlyMap<string, FieldCandidates>,
+  ):
+    | (Pick<FieldValue, 'value' | 'by' | 'kept' | 'unknown'> & { conflict: Conflict | undefined })
+    | undefined {
+    const rule = this.#reading.ruleOf(this.#state.id, field)
+    const parts = from.map((name) => {
+      const candidates = fields.get(name)
+      if (candidates === undefined) return undefined
+      const live = candidates.live.filter((one) => this.#isShown(one))
+      return live.length === 0
+        ? undefined
+        : fieldValue({ all: candidates.all, live }, rule, this.#causality)
+    })
+    const present = parts.filter((part) => part !== undefined)
+    if (present.length === 0) return undefined
+    const by = present.map((part) => part.by).reduce(earlier)
+    const unknown = present.some((part) => part.unknown)
+    const shownParts = parts.map((part) => part?.value)
+    const value = read(shownParts)
+    const all = from.flatMap((name) => fields.get(name)?.all ?? [])
+    const disputes = present.flatMap(({ dispute }) => dispute ?? [])
+    if (isInexpressible(value)) {
+      const values = present.flatMap((part) => part.dispute?.values ?? [part.by])
+      const dispute = { kind: 'schema', state: 'open', values, problem: value.problem } as const
+      const conflict = this.#conflict(field, dispute, all)
+      return { value: undefined, by, kept: undefined, unknown, conflict }
+    }
+    const keptParts = parts.length === 1 ? parts[0]?.kept : undefined
+    const kept = keptParts?.map((each) => read([each])).filter((each) => typeof each === 'string')
+    const conflict =
+      disputes.length === 0
+        ? undefined
+        : this.#conflict(field, joined(disputes), all, (one) => {
+            // One part as this write has it, the others as they are shown.
+            const index = from.indexOf(one.write.field)
+            const alternative = read(shownParts.with(index, one.write.value))
+            return isInexpressible(alternative) ? one.write.value : alternative
+          })
+    return { value, by, kept, unknown, conflict }
+  }
+
+  #isShown(one: Candidate | PartCandidate): boolean {
+    const whole = 'whole' in one ? one.whole : one
+    return this.#fate.shows?.(whole) ?? true
+  }
+
+  #conflict(
+    field: string,
+    dispute: Dispute,
+    all: readonly Candidate[],
+    valueOf: (one: Candidate) => string | undefined = ({ write }) => write.value,
+  ): Conflict {
+    const base = baseOf(dispute.values, all, this.#causality)
+    return {
+      field,
+      kind: dispute.kind,
+      state: dispute.state,
+      rank: this.#reading.ruleOf(this.#state.id, field).rank,
+      values: dispute.values.map((one) => ({
+        ...liveWrite(one),
+        field,
+        value: one.write.op === 'put' ? valueOf(one) : one.write.value,
+        clockOff: this.#isClockOff(one, all),
+      })),
+      base: base && valueOf(base),
+      ...(dispute.problem !== undefined && { problem: dispute.problem }),
     }
   }
-  return byField
+
+  /** A deletion by somebody who had not seen what was written. */
+  deletionConflict(raw: ReadonlyMap<string, FieldCandidates>): Conflict {
+    const policy = this.#reading.deletePolicyOf(this.#state.id)
+    const values = this.#fate.overruled.toSorted((a, b) => compareCandidates(b, a))
+    const all = raw.get('')!.all
+    return {
+      ...this.#conflict('', { kind: 'update-update', state: 'review', values }, all),
+      kind: 'delete-update',
+      state: policy === 'confirm' ? 'open' : 'review',
+      // Whether the whole record is there: as grave as any of its fields.
+      rank: 'critical',
+    }
+  }
+
+  /** Proof in the causal order, whatever the clocks say; or a time that this device's clock has not reached. */
+  #isClockOff(one: Candidate, all: readonly Candidate[]): boolean {
+    const { ms } = one.write.commit.time
+    const latestMs = this.#nowMs === undefined ? Infinity : this.#nowMs + aheadMs
+    if (ms > latestMs) return true
+    return all.some((other) => {
+      const otherMs = other.write.commit.time.ms
+      return otherMs > ms && otherMs <= latestMs && sees(one, other, this.#causality)
+    })
+  }
+
+  /** Texts are free types; a value that was put before the field became a text is shown until it has been taken over. */
+  #addTexts(
+    values: Map<string, string>,
+    conflicts: Conflict[],
+    raw: ReadonlyMap<string, FieldCandidates>,
+  ): void {
+    const names = this.#reading.textFieldsOf(this.#state.id)
+    if (names.length === 0 || !hasFreeTypes(this.#state)) return
+    for (const [field, text] of textsOf(this.#state, names)) {
+      if (text === '' && values.has(field)) continue
+      const json = JSON.stringify(text)
+      const put = values.get(field)
+      values.set(field, json)
+      if (put === undefined || put === json) continue
+      const at = conflicts.findIndex((conflict) => conflict.field === field)
+      if (at !== -1) conflicts.splice(at, 1)
+      const live = (raw.get(field)?.live ?? []).filter((one) => this.#isShown(one))
+      const problem = 'Besides the text, a value was written as a whole.'
+      conflicts.push(
+        this.#conflict(field, { kind: 'schema', state: 'open', values: live, problem }, live),
+      )
+    }
+  }
 }
 
-/** Those that no other candidate of the field replaces. */
-function liveAmong(candidates: Candidate[], causality: Causality): Candidate[] {
-  if (candidates.length === 1) return candidates
-  return candidates.filter((one) => !candidates.some((other) => sees(other, one, causality)))
+function plainFields(fields: ReadonlyMap<string, unknown>): ReadField[] {
+  return [...fields.keys()]
+    .filter((field) => field !== '')
+    .map((field) => ({ field, from: [field], read: ([value]) => value }))
 }
 
-/** Whether the author of `later` knew `earlier` and did not set it aside as unseen. */
-function sees(later: Candidate, earlier: Candidate, causality: Causality): boolean {
-  if (later === earlier) return false
-  const { write, by } = later
-  const inPast =
-    by === earlier.by
-      ? earlier.write.clock < write.clock
-      : causality.isInPast(placeOf(earlier), placeOf(later))
-  if (!inPast) return false
-  return !write.unseen.some(
-    ({ feed, seq }) => feed === earlier.by.feed && seq === earlier.write.commit.seq,
+/** Several parts of one field in dispute: one list, in which each value differs in one part. */
+function joined(disputes: readonly Dispute[]): Dispute {
+  if (disputes.length === 1) return disputes[0]!
+  return {
+    kind: disputes.some(({ kind }) => kind === 'schema') ? 'schema' : 'update-update',
+    state: disputes.some(({ state }) => state === 'open') ? 'open' : 'review',
+    values: disputes.flatMap(({ values }) => values).toSorted((a, b) => compareCandidates(b, a)),
+  }
+}
+
+function earlier(a: Candidate, b: Candidate): Candidate {
+  return compareCandidates(a, b) < 0 ? a : b
+}
+
+function isInexpressible(what: unknown): what is Inexpressible {
+  return typeof what === 'object' && what !== null && 'problem' in what
+}
+
+function unknownOpsOf(
+  raw: ReadonlyMap<string, FieldCandidates>,
+  fate: Fate,
+  fields: readonly string[],
+): string[] {
+  const ofRecord = (raw.get('')?.live ?? []).some(
+    (one) => !isKnownOp(one.write.op) && (fate.shows?.(one) ?? true),
   )
-}
-
-function placeOf({ write, by }: Candidate): Place {
-  return { writer: by.writer, seq: write.commit.seq }
-}
-
-interface Fate {
-  readonly deleted: boolean
-  readonly resurrected: boolean
-  /** Where only a part is shown: the record was re-created. */
-  readonly shows?: ReadonlySet<Candidate>
-}
-
-/** What the deletions of a record come to. */
-function fateOf(
-  candidatesByField: ReadonlyMap<string, Candidate[]>,
-  liveByField: ReadonlyMap<string, Candidate[]>,
-  causality: Causality,
-): Fate {
-  const deletes = (candidatesByField.get('') ?? []).filter(isDelete)
-  if (deletes.length === 0) return { deleted: false, resurrected: false }
-  const uncovered = [...candidatesByField.values()]
-    .flat()
-    .filter((one) => !isDelete(one) && !deletes.some((by) => sees(by, one, causality)))
-  if (uncovered.length === 0) return { deleted: true, resurrected: false }
-  const liveDeletes = (liveByField.get('') ?? []).filter(isDelete)
-  const recreated = uncovered.every((one) =>
-    liveDeletes.every((deletion) => sees(one, deletion, causality)),
-  )
-  if (!recreated) return { deleted: false, resurrected: true }
-  return { deleted: false, resurrected: false, shows: new Set(uncovered) }
-}
-
-function isDelete({ write }: Candidate): boolean {
-  return write.op === 'delete'
+  return [...(ofRecord ? [''] : []), ...fields].toSorted()
 }
 
 function hasFreeTypes(state: RecordState): boolean {
@@ -223,13 +427,4 @@ function liveWrite({ write, by }: Candidate): LiveWrite {
     schemaVersion,
     actor,
   }
-}
-
-/** Of each different value the greatest write. */
-function distinctValues(greatestFirst: readonly LiveWrite[]): LiveWrite[] {
-  if (greatestFirst.length === 1) return [...greatestFirst]
-  return greatestFirst.filter(
-    (one, i) =>
-      greatestFirst.findIndex((other) => other.op === one.op && other.value === one.value) === i,
-  )
 }

@@ -76,7 +76,7 @@ async function play(
         await actor.set(`r${step.record}`, { [`f${step.field}`]: undefined })
         break
       case 'delete':
-        await actor.operations.delete('records', `r${step.record}`, false).catch(() => undefined)
+        await actor.operations.delete('records', `r${step.record}`).catch(() => undefined)
         break
       case 'hear': {
         const from = devices[step.from]!

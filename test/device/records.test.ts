@@ -135,12 +135,12 @@ describe('writes at the same time', () => {
     const before = one.runtime.replica.commits
     const results = await Promise.all(
       Array.from({ length: 50 }, (_, index) =>
-        one.operations.set('records', `r${index}`, [['n', String(index)]], false),
+        one.operations.set('records', `r${index}`, [['n', String(index)]]),
       ),
     )
     expect(one.runtime.replica.commits - before).toBeLessThan(10)
     for (const { commit } of results)
-      expect(one.runtime.replica.chain(commit.feed).seq).toBeGreaterThanOrEqual(commit.seq)
+      expect(one.runtime.replica.chain(commit!.feed).seq).toBeGreaterThanOrEqual(commit!.seq)
     await inSync(one, other)
     expect(await other.operations.list('records')).toHaveLength(50)
   })
@@ -158,7 +158,7 @@ describe('writes at the same time', () => {
     const { one } = await pair()
     const [good, bad, last] = await Promise.allSettled([
       one.set('r1', { n: '1' }),
-      one.operations.delete('records', 'nobody', false),
+      one.operations.delete('records', 'nobody'),
       one.set('r2', { n: '2' }),
     ])
     expect([good.status, bad.status, last.status]).toEqual(['fulfilled', 'rejected', 'fulfilled'])

@@ -11,7 +11,7 @@ import {
   type RecordState,
   type Writer,
 } from '../../src/records/record-state.ts'
-import type { Write } from '../../src/records/writes.ts'
+import type { PlannedWrite } from '../../src/records/writes.ts'
 
 const feeds = FeedTable.empty
 const ada: Writer = {
@@ -31,7 +31,7 @@ function stamp(seq: number) {
   return { seq, time: { ms: seq, counter: 0 }, schemaVersion: 0, actor: '' }
 }
 
-function put(field: string, value: string): Write {
+function put(field: string, value: string): PlannedWrite {
   return { field, op: 'put', value }
 }
 

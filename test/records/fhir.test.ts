@@ -6,7 +6,7 @@ import {
   fieldsOf,
   resourcesOf,
   resourceText,
-  writesToReach,
+  changesToReach,
 } from '../../src/records/fhir.ts'
 
 function fixture(name: string): string {
@@ -80,7 +80,7 @@ describe('a resource', () => {
     const { fields } = fieldsOf(
       '{"resourceType":"Observation","id":"1","status":"amended","code":{"text":"BP"}}',
     )
-    expect(writesToReach(shown, fields)).toEqual([
+    expect(changesToReach(shown, fields)).toEqual([
       { field: 'status', op: 'put', value: '"amended"' },
       { field: 'note', op: 'put', value: undefined },
     ])

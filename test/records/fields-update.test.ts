@@ -13,7 +13,7 @@ const client = 0x1f_ffff_ffff_fff1
 const anyWrite: fc.Arbitrary<Write> = fc.oneof(
   fc.record({
     field: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 }),
-    op: fc.constantFrom('put', 'put', 'add'),
+    op: fc.constantFrom('put', 'put', 'vote'),
     value: fc.option(fc.json({ maxDepth: 2 }), { nil: undefined }),
   }),
   fc.record({

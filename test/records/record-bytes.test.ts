@@ -12,6 +12,7 @@ import {
   type RecordPayload,
 } from '../../src/records/record-payload.ts'
 import type { RecordState } from '../../src/records/record-state.ts'
+import { slotOf } from '../../src/records/slots.ts'
 import { ContentSum } from '../../src/records/content-hash.ts'
 
 const anyFeed = fc
@@ -43,7 +44,7 @@ const anyState: fc.Arbitrary<RecordState> = fc
         writes: fc.uniqueArray(
           fc.record({
             field: anyText,
-            op: fc.constantFrom('put', 'delete', 'add'),
+            op: fc.constantFrom('put', 'delete', 'vote'),
             value: fc.option(fc.json(), { nil: undefined }),
             unseen: fc.array(fc.record({ feed: anyFeed, seq: fc.nat() }), { maxLength: 2 }),
             clock: fc.nat(99),
@@ -71,9 +72,12 @@ const anyState: fc.Arbitrary<RecordState> = fc
         writer.writer,
         {
           ...writer,
+          beside: writes
+            .slice(0, 2)
+            .map(({ stamp, ...write }) => ({ ...write, commit: stamps[stamp % stamps.length]! })),
           writes: new Map(
             writes.map(({ stamp, ...write }) => [
-              write.field,
+              slotOf(write),
               { ...write, commit: stamps[stamp % stamps.length]! },
             ]),
           ),

@@ -23,7 +23,8 @@ import {
   type Writer,
 } from '../../src/records/record-state.ts'
 import { viewRecord, type RecordView } from '../../src/records/visibility.ts'
-import type { Write } from '../../src/records/writes.ts'
+import type { Reading } from '../../src/records/reading.ts'
+import type { PlannedWrite } from '../../src/records/writes.ts'
 
 export interface Commit {
   readonly id: string
@@ -31,6 +32,15 @@ export interface Commit {
   readonly seq: number
   readonly prev: string
   readonly payload: Uint8Array
+}
+
+/** Every field is one where a person decides. */
+const everythingUndecided: Reading = {
+  version: 0,
+  ruleOf: () => ({ strategy: 'mvr', rank: 'normal' }),
+  deletePolicyOf: () => 'resurrect',
+  textFieldsOf: () => [],
+  lensesOf: () => undefined,
 }
 
 export const noCommit = ''
@@ -120,7 +130,7 @@ export class Replica {
     feed: string,
     nowMs: number,
     change: {
-      readonly writes: ReadonlyMap<string, readonly Write[]>
+      readonly writes: ReadonlyMap<string, readonly PlannedWrite[]>
       readonly mischief?: (payload: RecordPayload) => RecordPayload
     },
   ): Commit {
@@ -158,7 +168,7 @@ export class Replica {
   }
 
   view(id: string): RecordView {
-    return viewRecord(this.state(id), this.#causal, { strategyOf: () => 'mvr' })
+    return viewRecord(this.state(id), this.#causal, everythingUndecided)
   }
 
   contentHash(): string {

@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import { encodeFieldsUpdate } from '../../src/records/fields-update.ts'
 import type { RecordPayload } from '../../src/records/record-payload.ts'
 import type { LiveWrite } from '../../src/records/visibility.ts'
-import type { Write } from '../../src/records/writes.ts'
+import type { PlannedWrite } from '../../src/records/writes.ts'
 import {
   clientsOf,
   noCommit,
@@ -30,7 +30,9 @@ test.prop([anySeed], options)(
       expect(view.resurrected).toBe(expected.resurrected)
       const visible = [
         ...view.fields.values(),
-        ...[...view.conflicts.values()].flat().map((write) => write.value),
+        ...view.conflicts.flatMap(({ field, values }) =>
+          field === '' ? [] : values.map(({ value }) => value),
+        ),
       ]
       expect(new Set(visible.filter((value) => value !== undefined))).toEqual(expected.shown)
     }
@@ -108,7 +110,7 @@ interface Truth {
   readonly writes: ReadonlyMap<string, readonly TrueWrite[]>
 }
 
-interface TrueWrite extends Write {
+interface TrueWrite extends PlannedWrite {
   /** `feed:seq` of what it says that its author had not seen. */
   readonly unseenPlaces: readonly string[]
 }
@@ -191,12 +193,12 @@ function someWrites(
     if (random.chance(field === '' ? 0.85 : 0.4)) continue
     const live = replica.view(record).live.filter((one) => named.indexOf(one.feed) !== undefined)
     const set = random.chance(0.15) ? random.shuffled(live).slice(0, 2) : []
-    const unseen = set.flatMap((one) => [named.indexOf(one.feed)!, one.seq])
+    const unseen = set.map(({ feed: from, seq }) => ({ feed: from, seq }))
     const change =
       field === ''
         ? { op: 'delete', value: undefined }
         : random.chance(0.1)
-          ? { op: 'add', value: `${value}` }
+          ? { op: 'vote', value: `${value}` }
           : { op: 'put', value: random.chance(0.15) ? undefined : `${value}` }
     writes.push({
       field,
@@ -288,15 +290,20 @@ function oracle(
   all: readonly Commit[] = accepted,
 ) {
   const names = writerNames(all)
-  const last = new Map<string, Candidate>()
+  const last = new Map<string, Candidate[]>()
   for (const { id } of accepted.toSorted((a, b) => a.seq - b.seq)) {
     const truth = truths.get(id)!
     for (const [position, write] of (truth.writes.get(record) ?? []).entries()) {
       const writer = names.get(id)!
-      last.set(`${writer} ${write.field}`, { truth, write, position, writer })
+      const key = `${writer} ${write.field}`
+      // What a writer says that it had not seen stands beside what it writes, its own too.
+      const beside = (last.get(key) ?? []).filter(({ truth: { commit } }) =>
+        write.unseenPlaces.includes(`${commit.feed}:${commit.seq}`),
+      )
+      last.set(key, [...beside, { truth, write, position, writer }])
     }
   }
-  const candidates = [...last.values()]
+  const candidates = [...last.values()].flat()
   const sees = (later: Candidate, earlier: Candidate): boolean => {
     const { commit } = earlier.truth
     if (later.write.unseenPlaces.includes(`${commit.feed}:${commit.seq}`)) return false

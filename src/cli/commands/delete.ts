@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 
 import { type Cli, globalsOf, print } from '../cli.ts'
 import { openOperations } from '../open.ts'
+import { placeText } from '../written.ts'
 import { printable } from '../printable.ts'
 
 export function addDelete(program: Command, cli: Cli): void {
@@ -23,7 +24,7 @@ export function addDelete(program: Command, cli: Cli): void {
         const written = await opened.operations.delete(collection, id, { urgent })
         await print(cli, globals, {
           document: written,
-          text: `${printable(written.id)} is deleted (commit ${written.commit.seq} of feed ${written.commit.feed.slice(0, 8)}).`,
+          text: `${printable(written.id)} is deleted${placeText(written)}.`,
         })
       },
     )

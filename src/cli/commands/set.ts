@@ -1,10 +1,11 @@
 import type { Command } from 'commander'
 
-import type { JsonText, WriteResult } from '../../device/api.ts'
+import type { JsonText } from '../../device/api.ts'
 import { type Cli, globalsOf, print } from '../cli.ts'
 import { usage } from '../failure.ts'
 import { openOperations } from '../open.ts'
 import { printable } from '../printable.ts'
+import { writtenText } from '../written.ts'
 
 export function addSet(program: Command, cli: Cli): void {
   program
@@ -17,18 +18,22 @@ export function addSet(program: Command, cli: Cli): void {
       `such as 'gender="female"' or multipleBirthInteger=2; 'gender=' removes the field`,
     )
     .option('--urgent', 'send it ahead of everything else')
+    .option(
+      '--seen <version>',
+      'the "version" of the record that this was decided on: what came after it is not replaced',
+    )
     .action(
       async (
         collection: string,
         id: string,
         assignments: string[],
-        { urgent = false }: { urgent?: boolean },
+        { urgent = false, seen }: { urgent?: boolean; seen?: string },
         command: Command,
       ) => {
         const fields = parseAssignments(assignments)
         const globals = globalsOf(command, cli)
         await using opened = await openOperations(cli, globals)
-        const written = await opened.operations.set(collection, id, fields, { urgent })
+        const written = await opened.operations.set(collection, id, fields, { urgent, seen })
         await print(cli, globals, { document: written, text: writtenText(written) })
       },
     )
@@ -50,8 +55,4 @@ function parseAssignments(assignments: readonly string[]): Map<string, JsonText 
     fields.set(name, text === '' ? undefined : text)
   }
   return fields
-}
-
-function writtenText({ id, commit }: WriteResult): string {
-  return `${printable(id)} is written (commit ${commit.seq} of feed ${commit.feed.slice(0, 8)}).`
 }

@@ -93,6 +93,9 @@ export function fakeDevice(parts: Partial<Device> = {}): FakeDevice {
       return () => listeners.delete(listener)
     },
     doc: () => Promise.reject(new Error('not part of this fake')),
+    record: () => Promise.reject(new Error('not part of this fake')),
+    write: () => Promise.reject(new Error('not part of this fake')),
+    compare: () => Promise.reject(new Error('not part of this fake')),
     close,
     [Symbol.asyncDispose]: close,
     ...parts,
@@ -105,8 +108,10 @@ export function recordView(parts: Partial<RecordView> = {}): RecordView {
     collection: 'patients',
     fields: new Map([['gender', '"female"']]),
     conflicts: new Map(),
+    kept: new Map(),
     deleted: false,
     resurrected: false,
+    version: 'AQA',
     ...parts,
   }
 }

@@ -228,7 +228,7 @@ export class TestDevice {
   }
 
   async set(id: string, fields: Record<string, string | undefined>, urgent = false): Promise<void> {
-    await this.operations.set('records', id, Object.entries(fields), urgent)
+    await this.operations.set('records', id, Object.entries(fields), { urgent })
   }
 
   async collection(name = 'records') {
@@ -260,9 +260,10 @@ export class TestDevice {
     const views: unknown[] = []
     for await (const state of collection.allStates()) {
       const view = await collection.view(state)
-      const conflicts = [...view.conflicts].map(([field, writes]) => [
+      const conflicts = view.conflicts.map(({ field, kind, values }) => [
         field,
-        writes.map(({ value }) => value),
+        kind,
+        values.map(({ op, value }) => [op, value]),
       ])
       if (view.exists || view.deleted)
         views.push([state.id, view.deleted, inOrder([...view.fields]), inOrder(conflicts)])

@@ -1,0 +1,123 @@
+/** A record as a form has it: what it showed, and what a person changes in it. */
+import { HavenError } from '../core/errors.ts'
+import type {
+  DeviceOperations,
+  JsonText,
+  RecordChange,
+  RecordVersionToken,
+  RecordView,
+  WriteResult,
+} from './api.ts'
+
+type Operations = Pick<DeviceOperations, 'get' | 'write'>
+
+export class OpenRecord {
+  readonly collection: string
+  readonly id: string
+  readonly #operations: Operations
+  #view: RecordView | undefined
+
+  private constructor(operations: Operations, collection: string, id: string) {
+    this.#operations = operations
+    this.collection = collection
+    this.id = id
+  }
+
+  /** A record that is not there yet can be opened too: the first save creates it. */
+  static async open(operations: Operations, collection: string, id: string): Promise<OpenRecord> {
+    const record = new OpenRecord(operations, collection, id)
+    await record.refresh()
+    return record
+  }
+
+  /** What the record shows, as of the last `open`, `refresh` or `save`; undefined when there is none. */
+  get view(): RecordView | undefined {
+    return this.#view
+  }
+
+  async refresh(): Promise<RecordView | undefined> {
+    try {
+      this.#view = await this.#operations.get(this.collection, this.id)
+    } catch (error) {
+      if (!(error instanceof HavenError) || error.code !== 'NOT_FOUND') throw error
+      this.#view = undefined
+    }
+    return this.#view
+  }
+
+  /** Begins with what {@link view} is now, and keeps to that while others write. */
+  edit(): RecordDraft {
+    return new RecordDraft(this.#view?.version, async (changes, options) => {
+      const written = await this.#operations.write(this.collection, this.id, changes, options)
+      await this.refresh()
+      return written
+    })
+  }
+}
+
+type Save = (
+  changes: readonly RecordChange[],
+  options: { urgent?: boolean | undefined; seen: RecordVersionToken },
+) => Promise<WriteResult>
+
+/** Nothing had been seen of the record: `{}`, as a version. */
+const nothingSeen: RecordVersionToken = Buffer.from([1, 0]).toString('base64url')
+
+/** Changes that are saved together. Each call returns the draft, so that calls can be chained. */
+export class RecordDraft {
+  readonly #seen: RecordVersionToken
+  readonly #save: Save
+  readonly #changes: RecordChange[] = []
+  #saved = false
+
+  constructor(seen: RecordVersionToken | undefined, save: Save) {
+    this.#seen = seen ?? nothingSeen
+    this.#save = save
+  }
+
+  /** @param value - JSON text; undefined removes the field */
+  set(field: string, value: JsonText | undefined): this {
+    return this.#with({ op: 'put', field, value })
+  }
+
+  add(field: string, element: JsonText): this {
+    return this.#with({ op: 'add', field, value: element })
+  }
+
+  remove(field: string, element: JsonText): this {
+    return this.#with({ op: 'remove', field, value: element })
+  }
+
+  count(field: string, delta: number): this {
+    return this.#with({ op: 'count', field, delta })
+  }
+
+  delete(): this {
+    return this.#with({ op: 'delete' })
+  }
+
+  /**
+   * Writes all of it in one commit, once. What arrived since `edit()` is not replaced: where both changed a field, both values show.
+   *
+   * @throws HavenError `USAGE` when it was saved, or nothing was changed; and what `DeviceOperations.write` throws: it can then be
+   *   saved again
+   */
+  async save(options: { urgent?: boolean | undefined } = {}): Promise<WriteResult> {
+    if (this.#saved) {
+      throw new HavenError('USAGE', 'This draft has been saved. Begin another one with edit().')
+    }
+    if (this.#changes.length === 0) throw new HavenError('USAGE', 'Nothing was changed.')
+    this.#saved = true
+    try {
+      return await this.#save(this.#changes, { ...options, seen: this.#seen })
+    } catch (error) {
+      this.#saved = false
+      throw error
+    }
+  }
+
+  #with(change: RecordChange): this {
+    this.#changes.push(change)
+    return this
+  }
+}

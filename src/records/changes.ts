@@ -1,0 +1,138 @@
+/** What a person or a program wants of a record, and the writes that say it: by what the record shows and by the rule of each field. */
+import { HavenError } from '../core/errors.ts'
+import { integerOf } from './counts.ts'
+import { elementsOf } from './json-text.ts'
+import type { Reading } from './reading.ts'
+import { unseenSince, type RecordVersion } from './record-version.ts'
+import { elementKey } from './slots.ts'
+import type { RecordView } from './visibility.ts'
+import type { PlannedWrite } from './writes.ts'
+
+/** JSON as text, without insignificant white space. */
+export type Change =
+  /** Value absent: the field is removed. */
+  | { readonly op: 'put'; readonly field: string; readonly value: string | undefined }
+  | { readonly op: 'add' | 'remove'; readonly field: string; readonly value: string }
+  /** An integer. */
+  | { readonly op: 'count'; readonly field: string; readonly delta: number }
+  /** Several values at once, all of which hold. */
+  | { readonly op: 'keep'; readonly field: string; readonly values: readonly string[] }
+  /** The record as a whole. */
+  | { readonly op: 'delete' | 'restore' }
+
+/**
+ * The writes that make the changes, none for what is so already. A new list in a field that is a set becomes additions
+ * and removals, a new number of a counter a difference, so that nobody else's are undone.
+ *
+ * @param options.seen - the version that the changes were decided on: what came after it is not replaced
+ * @throws HavenError `INVALID_VALUE`, `NOT_ALLOWED` (a newer version wrote there)
+ */
+export function writesFor(
+  view: RecordView,
+  changes: readonly Change[],
+  { reading, seen }: { readonly reading: Reading; readonly seen?: RecordVersion | undefined },
+): PlannedWrite[] {
+  const writes = changes.flatMap((change): PlannedWrite[] => {
+    if ('field' in change) {
+      assertWritable(view, change.field)
+      return writesOfField(view, change, reading)
+    }
+    return [{ field: '', op: change.op, value: undefined }]
+  })
+  if (seen === undefined) return writes
+  const unseen = unseenSince(seen, view.live)
+  const hasLenses = reading.lensesOf(view.id) !== undefined
+  return writes.map((write) => {
+    // Between versions of a schema other names may mean the same field.
+    const places = unseen.filter(
+      ({ feed, seq }) =>
+        write.field === '' ||
+        hasLenses ||
+        view.live.some((one) => one.field === write.field && one.feed === feed && one.seq === seq),
+    )
+    return places.length === 0 ? write : { ...write, unseen: places }
+  })
+}
+
+function assertWritable(view: RecordView, field: string): void {
+  if (!view.unknownOps.includes(field) && !view.unknownOps.includes('')) return
+  throw new HavenError(
+    'NOT_ALLOWED',
+    'A field was written by a newer version. Update this device before you change it.',
+  )
+}
+
+function writesOfField(
+  view: RecordView,
+  change: Extract<Change, { field: string }>,
+  reading: Reading,
+): PlannedWrite[] {
+  const { field } = change
+  const { strategy } = reading.ruleOf(view.id, field)
+  switch (change.op) {
+    case 'put':
+      if (strategy === 'counter') return [counterPut(view, field, change.value)]
+      return strategy === 'set' ? setPut(view, field, change.value) : [change]
+    case 'keep':
+      return [{ field, op: 'keep', value: `[${change.values.join(',')}]` }]
+    case 'count':
+      if (strategy !== 'counter') throw otherStrategy(field, 'counter', 'haven set')
+      return [{ field, op: 'count', value: String(change.delta) }]
+    case 'add':
+    case 'remove':
+    default:
+      if (strategy !== 'set') throw otherStrategy(field, 'set', 'haven set')
+      return [change]
+  }
+}
+
+function otherStrategy(field: string, strategy: string, instead: string): HavenError {
+  return new HavenError(
+    'INVALID_VALUE',
+    `The field ${JSON.stringify(field)} is no ${strategy} by the schema of its collection: use ${instead}, or change the schema.`,
+  )
+}
+
+/** A number for a counter that was counted is a correction: the difference to what is shown. */
+function counterPut(view: RecordView, field: string, value: string | undefined): PlannedWrite {
+  const counted = view.live.some((one) => one.field === field && one.op === 'count')
+  const wanted = integerOf(value)
+  if (value !== undefined && wanted === undefined) {
+    throw new HavenError('INVALID_VALUE', 'A counter counts whole numbers.')
+  }
+  if (!counted) return { field, op: 'put', value }
+  const shown = integerOf(view.fields.get(field))
+  if (wanted === undefined || shown === undefined) {
+    throw new HavenError(
+      'INVALID_VALUE',
+      'What was counted stays counted: give the counter a new number instead of removing it.',
+    )
+  }
+  return { field, op: 'count', value: String(wanted - shown) }
+}
+
+/** A new list for a set that has elements: what is new is added, what is missing removed. */
+function setPut(view: RecordView, field: string, value: string | undefined): PlannedWrite[] {
+  const shown = listOf(view.fields.get(field))
+  const wanted = listOf(value)
+  const whole: PlannedWrite[] = [{ field, op: 'put', value }]
+  if (shown === undefined || wanted === undefined) return whole
+  const shownKeys = new Set(shown.map(elementKey))
+  const wantedKeys = new Set(wanted.map(elementKey))
+  // A list in which something stands twice is no set, and an empty list is said as such.
+  if (shownKeys.size < shown.length || wantedKeys.size < wanted.length || wanted.length === 0) {
+    return whole
+  }
+  return [
+    ...shown
+      .filter((element) => !wantedKeys.has(elementKey(element)))
+      .map((element) => ({ field, op: 'remove', value: element })),
+    ...wanted
+      .filter((element) => !shownKeys.has(elementKey(element)))
+      .map((element) => ({ field, op: 'add', value: element })),
+  ]
+}
+
+function listOf(value: string | undefined): string[] | undefined {
+  return value?.startsWith('[') === true ? elementsOf(value) : undefined
+}

@@ -1,0 +1,83 @@
+/** Versions of a record: which of two came first, by what their writers had seen. */
+import { bytesToHex, hexToBytes } from '../core/bytes.ts'
+import { ByteReader, ByteWriter } from '../core/codec.ts'
+import { HavenError } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+import type { Causality } from './candidates.ts'
+import type { RecordState } from './record-state.ts'
+import type { LiveWrite } from './visibility.ts'
+import type { UnseenPlace, WriterId } from './writes.ts'
+
+/** Of each writer in a record the seq of its last commit that touched it. */
+export type RecordVersion = ReadonlyMap<WriterId, number>
+
+export function versionOf(state: RecordState): RecordVersion {
+  const version = new Map<WriterId, number>()
+  for (const { writer, lastSeq } of state.writers.values()) version.set(writer, lastSeq)
+  return version
+}
+
+/**
+ * How two versions of one record lie to each other. `before`: whoever had `b` had seen all of `a`.
+ *
+ * By causality, so that two versions that hold different commits can be `equal` only if each had seen the other's.
+ */
+export function compareVersions(
+  a: RecordVersion,
+  b: RecordVersion,
+  causality: Causality,
+): 'before' | 'after' | 'equal' | 'concurrent' {
+  const aInB = isWithin(a, b, causality)
+  const bInA = isWithin(b, a, causality)
+  if (aInB) return bInA ? 'equal' : 'before'
+  return bInA ? 'after' : 'concurrent'
+}
+
+function isWithin(part: RecordVersion, whole: RecordVersion, causality: Causality): boolean {
+  return [...part].every(
+    ([writer, seq]) =>
+      (whole.get(writer) ?? 0) >= seq ||
+      [...whole].some(([other, otherSeq]) =>
+        causality.isInPast({ writer, seq }, { writer: other, seq: otherSeq }),
+      ),
+  )
+}
+
+/** Of the live writes those that whoever looked at this version did not see: what a write of theirs must not replace. */
+export function unseenSince(version: RecordVersion, live: readonly LiveWrite[]): UnseenPlace[] {
+  const places = new Map<string, UnseenPlace>()
+  for (const { writer, feed, seq } of live) {
+    if ((version.get(writer) ?? 0) < seq) places.set(`${feed}:${seq}`, { feed, seq })
+  }
+  return [...places.values()]
+}
+
+/** Writers of a record whose version a program may hand in. */
+const versionWriters = limits.clockFeeds
+
+/** A version as text without white space, to be kept by a form and handed back. */
+export function versionToken(version: RecordVersion): string {
+  const out = new ByteWriter(64).u8(1).varint(version.size)
+  for (const [writer, seq] of version) out.lengthPrefixed(hexToBytes(writer)).varint(seq)
+  return Buffer.from(out.finish()).toString('base64url')
+}
+
+/** @throws HavenError `USAGE` for what is no version of a record */
+export function versionFromToken(token: string): RecordVersion {
+  try {
+    const reader = new ByteReader(Buffer.from(token, 'base64url'), 'version of a record')
+    if (reader.u8() !== 1) reader.fail('a format that this version does not know')
+    const version = new Map<WriterId, number>()
+    for (let rest = reader.count(2, versionWriters); rest > 0; rest--) {
+      version.set(bytesToHex(reader.lengthPrefixed(32)), reader.varint())
+    }
+    reader.end()
+    return version
+  } catch (error) {
+    throw new HavenError(
+      'USAGE',
+      'This is not the version of a record: take it from "version" in what `haven get --json` prints.',
+      { cause: error },
+    )
+  }
+}
