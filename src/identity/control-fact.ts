@@ -15,7 +15,7 @@ import { meshIdOf } from './names.ts'
 import { decodeRevocation, type Revocation, verifyRevocation } from './revocation.ts'
 import { sealedFactMaxBytes } from './sealed-fact.ts'
 
-/** The numbers of the facts; 9 to 12 are reserved. */
+/** The numbers of the facts; 9 to 11 are reserved. */
 export const factTypes = {
   certificate: 1,
   revocation: 2,
@@ -25,6 +25,7 @@ export const factTypes = {
   void: 6,
   deviceName: 7,
   meshName: 8,
+  retiring: 12,
   rootKeys: 13,
 } as const
 
@@ -92,6 +93,13 @@ interface MeshNameFact {
   readonly name: Uint8Array
 }
 
+/** Its author is to be wiped: from here on it writes nothing else, and nobody counts on what it holds. */
+interface RetiringFact {
+  readonly kind: 'retiring'
+  /** It goes on after all. */
+  readonly cancelled: boolean
+}
+
 /** The root's two public keys, signed by the root: epoch keys are sealed to the second one. */
 export interface RootKeysFact {
   readonly kind: 'rootKeys'
@@ -117,6 +125,7 @@ export type Fact =
   | VoidFact
   | DeviceNameFact
   | MeshNameFact
+  | RetiringFact
   | RootKeysFact
   | UnknownFact
 
@@ -186,6 +195,8 @@ export function encodeFactBody(fact: Fact): Uint8Array {
       return new ByteWriter().bytes(hexToBytes(fact.device)).lengthPrefixed(fact.name).finish()
     case 'meshName':
       return new ByteWriter().lengthPrefixed(fact.name).finish()
+    case 'retiring':
+      return Uint8Array.of(fact.cancelled ? 1 : 0)
     case 'rootKeys':
       return concatBytes(hexToBytes(fact.publicKey), fact.agreementKey, fact.signature)
     case 'unknown':
@@ -293,6 +304,7 @@ const readers: ReadonlyMap<number, (reader: ByteReader) => Fact> = new Map([
     (reader): Fact => ({ kind: 'deviceName', device: key(reader), name: sealedText(reader) }),
   ],
   [factTypes.meshName, (reader): Fact => ({ kind: 'meshName', name: sealedText(reader) })],
+  [factTypes.retiring, readRetiring],
   [
     factTypes.rootKeys,
     (reader): Fact => ({
@@ -303,6 +315,12 @@ const readers: ReadonlyMap<number, (reader: ByteReader) => Fact> = new Map([
     }),
   ],
 ])
+
+function readRetiring(reader: ByteReader): Fact {
+  const flag = reader.u8()
+  if (flag > 1) reader.fail('an unknown flag')
+  return { kind: 'retiring', cancelled: flag === 1 }
+}
 
 function encodeEpoch(fact: EpochFact): Uint8Array {
   const writer = new ByteWriter()

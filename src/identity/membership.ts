@@ -23,6 +23,7 @@ import {
 } from './control-fact.ts'
 import type { FeedPlace } from './feed-place.ts'
 import { meshIdOf } from './names.ts'
+import { type Retirement, retirementsOf } from './retirement.ts'
 import type { Revocation } from './revocation.ts'
 
 /** A fact that `verifyFact` accepted, and the commit that brought it. Ids are lower-case hex. */
@@ -87,6 +88,10 @@ export interface Membership {
   revocation(id: string): Revocation | undefined
   /** Whether this device has stated what it held when it learnt of the revocation. */
   hasStated(revocation: string, device: string): boolean
+  /** The device has said that it is to be wiped, and not taken that back: nobody counts on what it holds. */
+  isRetiring(device: string): boolean
+  /** The commit by which it said so. */
+  retirementOf(device: string): Retirement | undefined
   /** Any certificate that counts, also of a device that was removed. */
   certificate(id: string): Certificate | undefined
   /** From the device's own certificate to one issued by the root; empty when it is no member. */
@@ -151,6 +156,7 @@ export function evaluateMembership(
   )
   const byAdmins = sorted.filter((placed) => verdict.isByAdmin(placed))
   const epochs = epochsByCollection(byAdmins)
+  const retirements = retirementsOf(sorted.filter(isShown))
 
   return {
     mesh,
@@ -173,6 +179,8 @@ export function evaluateMembership(
     hasStated: (revocation, device) =>
       known.revocations.get(revocation)?.statements.some(({ author }) => author === device) ??
       false,
+    isRetiring: (device) => retirements.has(device),
+    retirementOf: (device) => retirements.get(device),
     certificate: (id) =>
       verdict.certificates.has(id) ? known.certificates.get(id)!.certificate : undefined,
     chainOf(device) {

@@ -72,6 +72,7 @@ const anyFact: fc.Arbitrary<Fact> = fc.oneof(
   fc.record({ kind: fc.constant('void'), feed: hexOf(16), seq: number, id: hexOf(32) }),
   fc.record({ kind: fc.constant('deviceName'), device: hexOf(32), name }),
   fc.record({ kind: fc.constant('meshName'), name }),
+  fc.record({ kind: fc.constant('retiring'), cancelled: fc.boolean() }),
   fc.record({
     kind: fc.constant('rootKeys'),
     publicKey: hexOf(32),

@@ -24,6 +24,8 @@ test('the recorded facts and hellos can be read', () => {
     'deviceName',
     'meshName',
     'rootKeys',
+    'retiring',
+    'retiring',
     'unknown',
   ])
   expect(encodeControlPayload(payload)).toEqual(hexToBytes(vectors.controlPayload))

@@ -82,6 +82,8 @@ export function identityVectors() {
     { kind: 'deviceName', device: device.device, name },
     { kind: 'meshName', name },
     rootKeysFact({ signing: root, agreementKey: rootAgreement.publicKey }),
+    { kind: 'retiring', cancelled: false },
+    { kind: 'retiring', cancelled: true },
     { kind: 'unknown', type: 99, body: sequence(9, 5) },
   ]
   const invitation = newInvitation(

@@ -311,6 +311,45 @@ test('a device names itself; an admin names those that did not; nobody else name
   expect(view.member(nurse.id)?.name).toEqual(name('her own'))
 })
 
+test('a device retires by its own word, until it takes that back', () => {
+  const mesh = new TestMesh()
+  const founder = mesh.founder()
+  const nurse = mesh.enrol(founder, 'clinician')
+  expect(mesh.evaluate().isRetiring(nurse.id)).toBe(false)
+  const retiring = mesh.write(nurse, { kind: 'retiring', cancelled: false })
+  expect(mesh.evaluate().isRetiring(nurse.id)).toBe(true)
+  expect(mesh.evaluate().isRetiring(founder.id)).toBe(false)
+  expect(mesh.evaluate().retirementOf(nurse.id)).toMatchObject({ feed: nurse.feed, seq: 1 })
+  // By its place in the feed, whatever its clock said.
+  const back = mesh.write(nurse, { kind: 'retiring', cancelled: true })
+  const early = { ...back, time: { ms: 1, counter: 0 } }
+  const others = mesh.facts.filter((fact) => fact !== back)
+  expect(mesh.evaluate([early, ...others]).isRetiring(nurse.id)).toBe(false)
+  // A later incarnation speaks for the device, whatever the number of its commit.
+  const again = {
+    ...retiring,
+    feed: 'ab'.repeat(16),
+    commitId: 'cd'.repeat(32),
+    time: { ms: 9e9, counter: 0 },
+  }
+  expect(mesh.evaluate([...mesh.facts, again]).isRetiring(nurse.id)).toBe(true)
+  // What lies beyond a cut is nobody's word.
+  mesh.revoke(founder, nurse, [placeOf(nurse, 1)])
+  expect(mesh.evaluate().isRetiring(nurse.id)).toBe(true)
+})
+
+test('of two branches of a feed, the one that retires stands', () => {
+  const mesh = new TestMesh()
+  const nurse = mesh.enrol(mesh.founder(), 'clinician')
+  const back = mesh.write(nurse, { kind: 'retiring', cancelled: true })
+  for (const first of ['00', 'ff']) {
+    const fact = { kind: 'retiring', cancelled: false } as const
+    const branch = { ...back, commitId: first.repeat(32), fact }
+    expect(mesh.evaluate([...mesh.facts, branch]).isRetiring(nurse.id)).toBe(true)
+    expect(mesh.evaluate([branch, ...mesh.facts]).isRetiring(nurse.id)).toBe(true)
+  }
+})
+
 test('writers use the deepest epoch that an admin announced, that they hold and may use', () => {
   const mesh = new TestMesh()
   const founder = mesh.founder()
