@@ -48,7 +48,7 @@ export interface ReadField {
   readonly field: string
   readonly from: readonly string[]
   /** Values of `from`, in its order; JSON text, undefined for one that is not there. Never throws. */
-  read(values: readonly (string | undefined)[]): string | undefined | Inexpressible
+  readonly read: (values: readonly (string | undefined)[]) => string | undefined | Inexpressible
 }
 
 /**

@@ -9,5 +9,5 @@ export function textsOf(state: RecordState, names: readonly string[]): ReadonlyM
   if (update === undefined) return new Map(names.map((name) => [name, '']))
   const doc = new Y.Doc({ guid: state.id })
   Y.applyUpdate(doc, update)
-  return new Map(names.map((name) => [name, doc.getText(name).toString()]))
+  return new Map(names.map((name) => [name, doc.getText(name).toJSON()]))
 }

@@ -145,7 +145,7 @@ test('get prints values as they were written, conflicts and removals included', 
   expect(stdout).toBe(
     '{"id":"Patient/1","collection":"patients","fields":{"dose":1.50,"__proto__":{"x":1e400}},' +
       '"conflicts":{"dose":[{"value":1.50,"device":{"id":"a","name":"pharmacy"},"time":"2026-11-22T10:00:00.000Z"},' +
-      '{"value":null,"removed":true,"device":{"id":"b","name":null},"time":"2026-11-22T09:00:00.000Z"}]},"deleted":false}\n',
+      '{"value":null,"removed":true,"device":{"id":"b","name":null},"time":"2026-11-22T09:00:00.000Z"}]},"deleted":false,"version":"AQA"}\n',
   )
   const text = await runCli(['get', 'patients', 'Patient/1'], { device })
   expect(text.stdout).toMatch(
