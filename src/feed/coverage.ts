@@ -14,13 +14,9 @@ export interface ChainPlace {
  */
 export function reachOf(chain: FeedChain, ends: Iterable<ChainPlace>): number[] {
   const reach = chain.segments.map(({ from }) => from - 1)
-  for (const end of ends) {
-    let { seq } = end
-    for (let at = end.segment; at !== -1; at = chain.segments[at]!.parent) {
+  for (const { segment, seq } of ends) {
+    for (let at = segment; at !== -1; at = chain.segments[at]!.parent)
       reach[at] = Math.max(reach[at]!, Math.min(seq, chain.segments[at]!.to))
-      // What it grew out of is in the chain as a whole.
-      seq = Infinity
-    }
   }
   return reach
 }
