@@ -7,25 +7,21 @@
 import { bytesToHex, hexToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import type { Clock } from '../core/environment.ts'
-import { isHavenError } from '../core/errors.ts'
 import { followTime, zeroTime } from '../core/hybrid-time.ts'
 import type { HybridTime } from '../core/hybrid-time.ts'
 import { limits } from '../core/limits.ts'
 import type { FeedChain, Place } from '../feed/chain.ts'
-import { commitKinds, decodeHeader } from '../feed/commit.ts'
-import type { CommitHeader } from '../feed/commit.ts'
 import type { CommitStore, StoreChange, StoredCommit } from '../feed/commit-store.ts'
 import type { FeedDescriptor } from '../feed/descriptor.ts'
-import { openCiphertext, unpackPayload } from '../feed/seal.ts'
 import { FeedTable } from '../records/feed-table.ts'
-import { decodePayload } from '../records/record-payload.ts'
 import type { Reading } from '../records/reading.ts'
-import type { RecordPayload } from '../records/record-payload.ts'
 import { applyFieldsUpdate, applyFreeUpdate } from '../records/record-state.ts'
 import type { RecordState } from '../records/record-state.ts'
 import type { Replica } from '../sync/replica.ts'
 import { Collection } from './collection.ts'
 import type { Measure } from './collection.ts'
+import { chainFrom, CommitOpener, readBytes } from './commit-opener.ts'
+import type { OpenedPayload } from './commit-opener.ts'
 import type { ControlPlane } from './control-plane.ts'
 import type { Mutex } from './mutex.ts'
 
@@ -42,18 +38,6 @@ interface Progress {
   /** The verdict that the positions were reached under. */
   verdict: string
 }
-
-/** A payload, put together from its parts. */
-interface Whole {
-  readonly seq: number
-  readonly id: Uint8Array
-  readonly header: CommitHeader
-  readonly payload: RecordPayload
-  readonly table: FeedTable
-}
-
-/** Small steps: while one is worked out, nothing else is heard. */
-const readBytes = 256 * 1024
 
 export interface IntegratorOptions {
   readonly store: CommitStore
@@ -82,8 +66,11 @@ export class Integrator {
   #written: Promise<void> = Promise.resolve()
   time: HybridTime = zeroTime
 
+  readonly #opener: CommitOpener
+
   constructor(options: IntegratorOptions) {
     this.#options = options
+    this.#opener = new CommitOpener(options)
   }
 
   async restore(): Promise<void> {
@@ -310,73 +297,23 @@ export class Integrator {
     return { ...parent, writer }
   }
 
-  /** Decrypts and reads as many whole payloads as can be; undefined when the first can't be read (yet). */
+  /** As many whole payloads as can be read; undefined when the first can't be (yet). */
   async #open(
     descriptor: FeedDescriptor,
     commits: readonly StoredCommit[],
     position: Position,
-  ): Promise<{ wholes: Whole[]; end: Position } | undefined> {
-    const { control } = this.#options
-    const wholes: Whole[] = []
-    let { table } = position
-    let end: Position | undefined
-    let parts: Uint8Array[] = []
-    let partBytes = 0
-    for (const [index, commit] of commits.entries()) {
-      const header = decodeHeader(commit.header)
-      const epoch = bytesToHex(header.epoch)
-      const epochKey = control.isAnnounced(epoch) ? control.epochKey(epoch) : undefined
-      if (epochKey === undefined) {
-        this.waitingForKey.add(descriptor.feed)
-        break
-      }
-      this.waitingForKey.delete(descriptor.feed)
-      try {
-        const place = { epochKey, salt: header.salt, feed: header.feed, seq: header.seq }
-        const part = unpackPayload(openCiphertext(commit.ciphertext, place, commit.header))
-        parts.push(part)
-        partBytes += part.length
-        if (partBytes > limits.updateBytes + limits.commitPlaintextBytes)
-          throw new RangeError('too long')
-        if (header.continued) {
-          // The rest may lie behind what was read in one go.
-          if (index === commits.length - 1) {
-            const more = await this.#rest(descriptor, commit)
-            for (const next of more) commits = [...commits, next]
-            if (more.length > 0) return await this.#open(descriptor, commits, position)
-          }
-          continue
-        }
-        const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts)
-        if (header.kind === commitKinds.records) {
-          const decoded = decodePayload(bytes, table)
-          table = decoded.feeds
-          wholes.push({ seq: commit.seq, id: commit.id, header, payload: decoded.payload, table })
-        }
-      } catch (error) {
-        if (!isHavenError(error) && !(error instanceof RangeError)) throw error
-        this.#options.marked(descriptor.feed, commit.seq, error.message)
-      }
-      parts = []
-      partBytes = 0
-      end = { writer: position.writer, seq: commit.seq, id: bytesToHex(commit.id), table }
-    }
-    return end === undefined ? undefined : { wholes, end }
-  }
-
-  async #rest(descriptor: FeedDescriptor, last: StoredCommit): Promise<StoredCommit[]> {
-    const more = await this.#options.store.commits({
-      feed: descriptor.feed,
-      after: last.seq,
-      maxBytes: readBytes,
-    })
-    return chainFrom(more, bytesToHex(last.id), undefined)
+  ): Promise<{ wholes: readonly OpenedPayload[]; end: Position } | undefined> {
+    const { payloads, end, lacksKey, malformed } = await this.#opener.open(commits, position.table)
+    if (lacksKey) this.waitingForKey.add(descriptor.feed)
+    else if (commits.length > 0) this.waitingForKey.delete(descriptor.feed)
+    for (const { seq, reason } of malformed) this.#options.marked(descriptor.feed, seq, reason)
+    return end === undefined ? undefined : { wholes: payloads, end: { ...position, ...end } }
   }
 
   async #integrate(
     descriptor: FeedDescriptor,
     at: { chain: FeedChain; index: number; progress: Progress },
-    { wholes, end }: { wholes: readonly Whole[]; end: Position },
+    { wholes, end }: { wholes: readonly OpenedPayload[]; end: Position },
   ): Promise<void> {
     const { control, store, clock } = this.#options
     const collection = await this.collection(bytesToHex(descriptor.collection))
@@ -479,26 +416,6 @@ export function timeChange(time: HybridTime): StoreChange {
     name: 'time',
     value: new ByteWriter(10).u64(time.ms).u16(time.counter).finish(),
   }
-}
-
-/** The commits among these that follow each other from a place on; `first` picks the branch where several begin there. */
-function chainFrom(
-  commits: readonly StoredCommit[],
-  id: string,
-  first: string | undefined,
-): StoredCommit[] {
-  const chain: StoredCommit[] = []
-  let last = id
-  let wanted = first
-  for (const commit of commits) {
-    const own = bytesToHex(commit.id)
-    if (bytesToHex(decodeHeader(commit.header).prev) !== last) continue
-    if (wanted !== undefined && own !== wanted) continue
-    wanted = undefined
-    chain.push(commit)
-    last = own
-  }
-  return chain
 }
 
 function encodeProgress(progress: Progress): Uint8Array {
