@@ -11,6 +11,7 @@ import type { CommitStore, StoreChange } from '../feed/commit-store.ts'
 import { yjsClientId } from '../feed/descriptor.ts'
 import type { FeedDescriptor } from '../feed/descriptor.ts'
 import { CausalIndex } from '../records/causality.ts'
+import { hasConflicts } from '../records/conflict-check.ts'
 import { ContentSum, recordHash } from '../records/content-hash.ts'
 import { canonicalFreeUpdate } from '../records/doc.ts'
 import { decodeRecordState, encodeRecordState } from '../records/record-bytes.ts'
@@ -23,6 +24,8 @@ import { summaryOf, viewRecord } from '../records/visibility.ts'
 import type { RecordView } from '../records/visibility.ts'
 import type { ContextEntry } from '../records/record-payload.ts'
 import type { Replica } from '../sync/replica.ts'
+import { ConflictIndex } from './conflict-index.ts'
+import type { Standing } from './conflict-index.ts'
 
 /** What a commit had seen. */
 interface SeenContext {
@@ -54,8 +57,7 @@ export class Collection {
   readonly #onItsWay = new Map<string, RecordState>()
   #sum = new ContentSum()
   #records = 0
-  /** Records whose verdict may change when more contexts count; undefined until somebody needs to know. */
-  #contested: Set<string> | undefined
+  readonly #index: ConflictIndex
 
   readonly #integratedTo: (writer: string) => number
   readonly #reading: () => Reading
@@ -81,6 +83,7 @@ export class Collection {
     this.#integratedTo = ports.integratedTo
     this.#reading = ports.reading
     this.#nowMs = ports.nowMs
+    this.#index = new ConflictIndex(id, ports)
   }
 
   /** How its records are read now. */
@@ -99,6 +102,7 @@ export class Collection {
 
   async restore(): Promise<void> {
     const bytes = await this.#store.secret(`sum/${this.id}`)
+    await this.#index.restore(bytes === undefined)
     if (bytes === undefined) {
       // Nothing has ever been integrated: sum and records are written together.
       this.#knownIds = new Set()
@@ -249,33 +253,35 @@ export class Collection {
   }
 
   /**
-   * Commits of a feed have been integrated: contexts that named them count now. Returns whether anything changed.
+   * Commits of a feed have been integrated: contexts that named them count now. Returns the rows to be written.
    *
-   * @param fresh - states of records that are not in the store yet
+   * @param fresh - states of records that are not in the store yet, already in place
    */
-  async integrated(feed: string, fresh: ReadonlyMap<string, RecordState>): Promise<boolean> {
-    if (this.#causalReady === undefined) return false
+  async integrated(
+    feed: string,
+    fresh: ReadonlyMap<string, RecordState>,
+  ): Promise<readonly StoreChange[]> {
+    if (this.#causalReady === undefined) return []
     await this.#causalReady
     const waiting = this.#pending.get(feed)
-    if (waiting === undefined) return false
+    if (waiting === undefined) return []
     const resolved: PendingEntry[] = []
     const still: PendingEntry[] = []
     for (const each of waiting) {
       if ((await this.#writerAt(each.entry)) === undefined) still.push(each)
       else resolved.push(each)
     }
-    if (resolved.length === 0) return false
+    if (resolved.length === 0) return []
     if (still.length === 0) this.#pending.delete(feed)
     else this.#pending.set(feed, still)
     // Their records were not touched by what arrived, but what replaces what may have changed.
-    const ids = await this.#contestedRecords(fresh)
+    if (!this.#index.isKept) await this.#indexAll(fresh)
+    const ids = await this.#index.contested()
     const stored = await this.states([...ids].filter((id) => !fresh.has(id)))
     const contested = [...stored, ...[...fresh.values()].filter(({ id }) => ids.has(id))]
     const before = contested.map((state) => this.measure(state))
     for (const { writer, seq, entry } of resolved) await this.#see(writer, seq, [entry])
-    for (const [index, state] of contested.entries())
-      this.recount(before[index]!, this.measure(state))
-    return true
+    return contested.flatMap((state, index) => this.#recount(before[index]!, this.measure(state)))
   }
 
   async states(ids: readonly string[]): Promise<RecordState[]> {
@@ -345,31 +351,42 @@ export class Collection {
     }
   }
 
-  /** A record's new state, and its part of sum and count: `before` was measured before any context of this step counted. */
-  replace(before: Measure, after: RecordState): StoreChange {
+  /**
+   * A record's new state, and its part of sum and count: `before` was measured before any context of this step counted. Returns the rows
+   * to be written.
+   */
+  replace(before: Measure, after: RecordState): StoreChange[] {
     if (this.#knownIds?.add(after.id) !== undefined && this.#knownIds.size > knownIdsMax) {
       this.#knownIds = undefined
     }
-    this.recount(before, this.measure(after))
-    return { kind: 'record', collection: this.id, id: after.id, value: encodeRecordState(after) }
+    const value = encodeRecordState(after)
+    return [
+      { kind: 'record', collection: this.id, id: after.id, value },
+      ...this.#recount(before, this.measure(after)),
+    ]
   }
 
-  /** Replaces a record's part of sum and count. */
-  recount(before: Measure, after: Measure): void {
+  /** Replaces a record's part of sum and count. Returns the rows that change with it. */
+  #recount(before: Measure, after: Measure): StoreChange[] {
     this.#apply(before, -1)
     this.#apply(after, 1)
+    return this.#index.moved(before, after)
   }
 
   /** The caller has loaded the causality if the record has several writers. */
   measure(state: RecordState): Measure {
     if (state.writers.size === 0)
-      return { id: state.id, exists: false, contested: false, hash: undefined }
+      return { id: state.id, exists: false, contested: false, inConflict: false, hash: undefined }
     if (state.writers.size > 1) this.#nameWritersOf(state)
     const { exists, contested, live } = summaryOf(state, this.causal)
     const free = canonicalFreeUpdate(state)
     const hash =
       live.length === 0 && free === undefined ? undefined : recordHash(state.id, { live, free })
-    return { id: state.id, exists, contested, hash }
+    const inConflict = hasConflicts(state, contested, {
+      causality: this.causal,
+      reading: this.reading,
+    })
+    return { id: state.id, exists, contested, inConflict, hash }
   }
 
   #apply(measure: Measure, sign: 1 | -1): void {
@@ -378,24 +395,30 @@ export class Collection {
       else this.#sum.subtract(measure.hash)
     }
     if (measure.exists) this.#records += sign
-    if (this.#contested !== undefined && sign === 1) {
-      if (measure.contested) this.#contested.add(measure.id)
-      else this.#contested.delete(measure.id)
-    }
   }
 
-  async #contestedRecords(fresh: ReadonlyMap<string, RecordState>): Promise<Set<string>> {
-    if (this.#contested === undefined) {
-      const contested = new Set<string>()
-      const look = (state: RecordState): void => {
-        if (state.writers.size > 1 && this.measure(state).contested) contested.add(state.id)
-      }
-      const newest = new Map([...this.#onItsWay, ...fresh])
-      for await (const state of this.allStates()) if (!newest.has(state.id)) look(state)
-      for (const state of newest.values()) look(state)
-      this.#contested = contested
-    }
-    return this.#contested
+  /**
+   * The records that show a conflict; some that show none may be among them. Undefined where that is not known by the schema of now:
+   * after {@link indexConflicts} it is.
+   */
+  async inConflict(): Promise<string[] | undefined> {
+    return this.#index.isCurrent ? this.#index.inConflict() : undefined
+  }
+
+  /** Looks at every record for what {@link inConflict} needs, where that is not known. The caller holds the lock. */
+  async indexConflicts(): Promise<void> {
+    if (!this.#index.isCurrent) await this.#indexAll(new Map())
+  }
+
+  /** @param fresh - states of records that are not in the store yet */
+  async #indexAll(fresh: ReadonlyMap<string, RecordState>): Promise<void> {
+    await this.causalityReady()
+    await this.#index.make(this.#measures(new Map([...this.#onItsWay, ...fresh])))
+  }
+
+  async *#measures(newest: ReadonlyMap<string, RecordState>): AsyncIterable<Measure> {
+    for await (const state of this.allStates()) if (!newest.has(state.id)) yield this.measure(state)
+    for (const state of newest.values()) yield this.measure(state)
   }
 
   /** Throws everything derived away, to build it again from the commits. */
@@ -405,13 +428,13 @@ export class Collection {
     this.#knownIds = new Set()
     this.#sum = new ContentSum()
     this.#records = 0
-    this.#contested = undefined
+    const indexRows = await this.#index.forget()
     this.#pending.clear()
     this.causal = new CausalIndex()
     this.#causalReady = undefined
     this.#unread.clear()
     this.#sumFollowsCausality = false
-    return [this.sumChange()]
+    return [this.sumChange(), ...indexRows]
   }
 }
 
@@ -419,10 +442,8 @@ export class Collection {
 const knownIdsMax = 50_000
 
 /** What a record counts for in its collection. */
-export interface Measure {
-  readonly id: string
+export interface Measure extends Standing {
   readonly exists: boolean
-  readonly contested: boolean
   readonly hash: Uint8Array | undefined
 }
 

@@ -109,6 +109,17 @@ export class Integrator {
     return collection
   }
 
+  /** Ids of the records of a collection that show a conflict; some that show none may be among them. */
+  async inConflict(id: string): Promise<string[]> {
+    const collection = await this.collection(id)
+    for (;;) {
+      await this.idle()
+      const ids = await collection.inConflict()
+      if (ids !== undefined) return ids
+      await this.#options.lock.run(() => collection.indexConflicts())
+    }
+  }
+
   collections(): Iterable<Collection> {
     return this.#collections.values()
   }
@@ -375,9 +386,9 @@ export class Integrator {
       }
     }
     for (const state of states.values())
-      changes.push(collection.replace(measures.get(state.id)!, state))
+      changes.push(...collection.replace(measures.get(state.id)!, state))
     changes.push(...this.moved(descriptor, at.progress, end))
-    await collection.integrated(descriptor.feed, states)
+    changes.push(...(await collection.integrated(descriptor.feed, states)))
     changes.push(collection.sumChange(), timeChange(this.time))
     // Derived: what a crash loses here is integrated again. The next batch is worked out while this one is written.
     await this.#written

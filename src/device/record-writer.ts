@@ -347,7 +347,7 @@ export class RecordWriter {
       integrator.wake([])
       throw new FeedMoved()
     }
-    for (const state of after) changes.push(collection.replace(measures.get(state.id)!, state))
+    for (const state of after) changes.push(...collection.replace(measures.get(state.id)!, state))
     integrator.time = time
     changes.push(
       ...integrator.moved(feed.descriptor, undefined, {

@@ -83,6 +83,8 @@ export interface CommitStore {
   metas(prefix: string): Promise<{ name: string; value: Uint8Array }[]>
   secret(name: string): Promise<Uint8Array | undefined>
   secrets(prefix: string): Promise<{ name: string; value: Uint8Array }[]>
+  /** Removes all secrets of a group, which is the name up to the first slash; damaged ones too. */
+  clearSecrets(group: string): Promise<void>
 
   record(collection: string, id: string): Promise<Uint8Array | undefined>
   /** In the order of `ids`. */

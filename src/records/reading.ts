@@ -24,6 +24,8 @@ export interface FieldRule {
 export interface Reading {
   /** 0: the built-in schema. */
   readonly version: number
+  /** Equal for readings that say the same of all records, in every run: what is kept of a reading's verdicts holds as long as this does. */
+  readonly digest: string
   ruleOf(recordId: string, field: string): FieldRule
   deletePolicyOf(recordId: string): DeletePolicy
   /** Names of the fields with strategy `text`. */

@@ -5,6 +5,8 @@
  * two values give, withhold or repeat a treatment, or take one patient for another? Then the field is here. What states
  * whether a thing is so (`status`), what it is about (`subject`), and what changes the meaning of all else count too.
  */
+import { bytesToHex, utf8ToBytes } from '../core/bytes.ts'
+import { domainHash16 } from '../crypto/hash.ts'
 import type { FieldRule, Reading, Strategy } from './reading.ts'
 
 /** Fields by resource type; `[x]` stands for any of the names that FHIR forms with a data type. */
@@ -132,6 +134,7 @@ export function strategyOf(recordId: string, field: string): Strategy {
 /** The rules that hold where no schema was given to a collection. */
 export const builtInReading: Reading = {
   version: 0,
+  digest: bytesToHex(domainHash16('havenmesh/built-in/v1', utf8ToBytes(JSON.stringify(mvrFields)))),
   ruleOf(recordId: string, field: string): FieldRule {
     return strategyOf(recordId, field) === 'mvr'
       ? { strategy: 'mvr', rank: 'critical' }

@@ -248,6 +248,10 @@ class LevelCommitStore implements LevelStore {
     return found.toSorted((a, b) => (a.name < b.name ? -1 : 1))
   }
 
+  async clearSecrets(group: string): Promise<void> {
+    await this.#clear(prefixRange(this.#sealer.secretPrefix(`${group}/`)))
+  }
+
   async record(collection: string, id: string): Promise<Uint8Array | undefined> {
     const [value] = await this.records(collection, [id])
     return value

@@ -156,6 +156,16 @@ export function commitStoreContract(storeName: string, make: () => Promise<Commi
       expect(await one('a/1')).toEqual(new Uint8Array(0))
     })
 
+    test('clears the secrets of one group', async () => {
+      const store = await emptyStore()
+      const names = ['a/1', 'a/2/3', 'a', 'ab/1', 'b/1']
+      const value = utf8ToBytes('x')
+      await store.batch(names.map((name) => ({ kind: 'secret', name, value })))
+      await store.clearSecrets('a')
+      const left = (await store.secrets('')).map(({ name }) => name)
+      expect(left.toSorted()).toEqual(['a', 'ab/1', 'b/1'])
+    })
+
     test('records by collection and id', async () => {
       const store = await emptyStore()
       const put = (collection: string, id: string, text: string): StoreChange => ({

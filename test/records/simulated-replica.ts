@@ -37,6 +37,7 @@ export interface Commit {
 /** Every field is one where a person decides. */
 const everythingUndecided: Reading = {
   version: 0,
+  digest: '',
   ruleOf: () => ({ strategy: 'mvr', rank: 'normal' }),
   deletePolicyOf: () => 'resurrect',
   textFieldsOf: () => [],

@@ -240,18 +240,36 @@ export class TestDevice {
     return (await this.collection(name)).contentHash
   }
 
-  /** The content hash, summed up anew over all records as they are stored, and how many exist. */
-  async recount(name = 'records'): Promise<{ contentHash: string; records: number }> {
+  /** What is kept of a collection besides its records: content hash, number of records, contested ones, those in conflict. */
+  async kept(name = 'records'): Promise<Kept> {
+    await this.idle()
+    const { id, contentHash, recordCount: records } = await this.collection(name)
+    const idsOf = async (group: string): Promise<string[]> =>
+      (await this.store.secrets(`${group}-${id}/`)).map((row) => row.name.split('/')[1]!)
+    return {
+      contentHash,
+      records,
+      contested: await idsOf('contested'),
+      inConflict: await idsOf('conflict'),
+    }
+  }
+
+  /** The same, made anew of all records as they are stored. */
+  async recount(name = 'records'): Promise<Kept> {
     const collection = await this.collection(name)
     await collection.causalityReady()
     const sum = new ContentSum()
-    let records = 0
+    const kept = { records: 0, contested: [] as string[], inConflict: [] as string[] }
     for await (const state of collection.allStates()) {
-      const { hash, exists } = collection.measure(state)
+      const { hash, exists, contested } = collection.measure(state)
       if (hash !== undefined) sum.add(hash)
-      if (exists) records += 1
+      if (exists) kept.records += 1
+      if (contested) kept.contested.push(state.id)
+      if ((await collection.view(state)).conflicts.length > 0) kept.inConflict.push(state.id)
     }
-    return { contentHash: bytesToHex(sum.toBytes()), records }
+    kept.contested.sort()
+    kept.inConflict.sort()
+    return { contentHash: bytesToHex(sum.toBytes()), ...kept }
   }
 
   /** All that is seen of a collection, as people would compare it. */
@@ -322,6 +340,13 @@ export class TestDevice {
     await this.runtime.writeFacts(facts)
     await this.idle()
   }
+}
+
+interface Kept {
+  contentHash: string
+  records: number
+  contested: string[]
+  inConflict: string[]
 }
 
 function inOrder<T>(items: readonly T[]): T[] {

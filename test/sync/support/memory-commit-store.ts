@@ -173,6 +173,7 @@ export class MemoryCommitStore implements CommitStore {
 
   secret = unused
   secrets = unused
+  clearSecrets = unused
   record = unused
   records = unused
   allRecords = unused
