@@ -24,6 +24,10 @@ export const errorCodes = [
   'NOT_FHIR',
   'LINE_TOO_LONG',
   'NOTHING_IMPORTED',
+  // schemas
+  'SCHEMA_INVALID',
+  'SCHEMA_VERSION',
+  'SCHEMA_LOSSY',
   // invitations and joining
   'INVITATION_INVALID',
   'INVITATION_EXPIRED',

@@ -41,6 +41,8 @@ export const limits = {
   certificateChain: 16,
   /** Facts in one control commit. */
   controlFacts: 4_096,
+  /** Text of one schema: hundreds of fields and steps, and still a fraction of a second on a slow link. */
+  schemaBytes: 64 * kib,
   /** Places looked at when two histories of a feed are compared: seq - 1, -2, -4, … covers 2^53. */
   locatorEntries: 56,
   /** Branches of one feed that are kept; more need an admin's eye (a device restored again and again). */
