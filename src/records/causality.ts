@@ -75,6 +75,12 @@ export class CausalIndex {
     return (this.#pastOf(writerOfB, b.seq).reached[writerOfA] ?? 0) >= a.seq
   }
 
+  /** Seq of a writer's last commit that lies in the causal past of a commit; not of itself. 0: none. */
+  lastInPast(writer: WriterId, of: Place): number {
+    if (writer === of.writer) return of.seq - 1
+    return this.#pastOf(this.#indexOf(of.writer), of.seq).reached[this.#indexOf(writer)] ?? 0
+  }
+
   #indexOf(writer: WriterId): number {
     const index = this.#indexes.get(writer)
     assert(index !== undefined, 'the writer has been added')

@@ -52,8 +52,11 @@ describe('the causal index', () => {
       plain.parents.set('branch', { writer: 'a', seq: 5 })
       plain.parents.set('twig', { writer: 'branch', seq: 8 })
       for (const step of steps) {
-        if ('a' in step) expect(index.isInPast(step.a, step.b)).toBe(plain.isInPast(step.a, step.b))
-        else {
+        if ('a' in step) {
+          const isInPast = plain.isInPast(step.a, step.b)
+          expect(index.isInPast(step.a, step.b)).toBe(isInPast)
+          expect(index.lastInPast(step.a.writer, step.b) >= step.a.seq).toBe(isInPast)
+        } else {
           index.addSeen(step.by.writer, step.by.seq, step.entries)
           for (const entry of step.entries) plain.seen.push({ by: step.by, entry })
         }
