@@ -25,6 +25,29 @@ export function truncated(text: string, width: number): string {
   return `${kept}…`
 }
 
+/** In lines of at most a width, broken after a space, or a comma of JSON, where there is one in the second half of a line. */
+export function wrapped(text: string, width: number): string[] {
+  const lines: string[] = []
+  let line = ''
+  let lineWidth = 0
+  /** Where the line may end. */
+  let breakAt = 0
+  for (const { segment } of graphemes.segment(text)) {
+    const cells = wide.test(segment) ? 2 : 1
+    if (lineWidth + cells > width) {
+      const end = breakAt > line.length / 2 ? breakAt : line.length
+      lines.push(line.slice(0, end).trimEnd())
+      line = line.slice(end)
+      lineWidth = widthOf(line)
+      breakAt = 0
+    }
+    line += segment
+    lineWidth += cells
+    if (segment === ' ' || segment === ',') breakAt = line.length
+  }
+  return [...lines, line]
+}
+
 /** Rows with their columns aligned; the last column is not padded. */
 export function table(rows: readonly (readonly string[])[], indent = '  '): string {
   const widths: number[] = []

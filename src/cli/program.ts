@@ -3,6 +3,9 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 
 import { type Cli } from './cli.ts'
+import { addAdd } from './commands/add.ts'
+import { addConflicts } from './commands/conflicts.ts'
+import { addCount } from './commands/count.ts'
 import { addDelete } from './commands/delete.ts'
 import { addExport } from './commands/export.ts'
 import { addGet } from './commands/get.ts'
@@ -12,6 +15,8 @@ import { addInvite } from './commands/invite.ts'
 import { addJoin } from './commands/join.ts'
 import { addList } from './commands/list.ts'
 import { addRecover } from './commands/recover.ts'
+import { addRemove } from './commands/remove.ts'
+import { addResolve } from './commands/resolve.ts'
 import { addSet } from './commands/set.ts'
 import { addStatus } from './commands/status.ts'
 import { addUp } from './commands/up.ts'
@@ -75,6 +80,8 @@ function createProgram(cli: Cli): Command {
     })
   for (const add of [addInit, addUp, addInvite, addJoin, addRecover]) add(program, cli)
   for (const add of [addImport, addExport, addList, addGet, addSet, addDelete]) add(program, cli)
+  for (const add of [addAdd, addRemove, addCount]) add(program, cli)
+  for (const add of [addConflicts, addResolve]) add(program, cli)
   addStatus(program, cli)
   return program
 }

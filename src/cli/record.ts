@@ -1,4 +1,4 @@
-import type { RecordView } from '../device/api.ts'
+import type { JsonText, RecordView } from '../device/api.ts'
 import { nameOf } from './event-text.ts'
 import { type JsonValue, RawJson } from './json.ts'
 import { padded, truncated, widthOf } from './cells.ts'
@@ -34,22 +34,34 @@ export function recordDocument(view: RecordView): JsonValue {
   }
 }
 
-/** @param width - long values are cut to it */
+/** @param width - long values are cut to it, but not who wrote them */
 export function recordText(view: RecordView, width: number): string {
   const names = [...new Set([...view.fields.keys(), ...view.conflicts.keys()])]
   const nameWidth = Math.min(28, Math.max(0, ...names.map((name) => widthOf(printable(name)))))
   const row = (name: string, text: string) =>
     truncated(`  ${padded(name, nameWidth)}  ${text}`, width)
+  const valueRow = (value: JsonText | undefined, number: number, who: string) => {
+    const start = `  ${padded('', nameWidth)}  ${number}  `
+    const text = value === undefined ? '(removed)' : printable(value)
+    const room = Math.max(10, width - widthOf(start) - widthOf(who))
+    return `${start}${truncated(text, room)}${who}`
+  }
   const lines = names.flatMap((name) => {
     const conflict = view.conflicts.get(name)
-    if (conflict === undefined) return [row(printable(name), printable(view.fields.get(name)!))]
-    return [
-      row(printable(name), `${conflict.length} values, written without seeing each other:`),
-      ...conflict.map(({ value, device, time }) => {
-        const text = value === undefined ? '(removed)' : printable(value)
-        return row('', `  ${text}   ${nameOf(device)}, ${dateAndTime(time)}`)
-      }),
-    ]
+    const kept = view.kept.get(name)
+    if (conflict !== undefined)
+      return [
+        row(printable(name), `${conflict.length} values, written without seeing each other:`),
+        ...conflict.map(({ value, device, time }, index) =>
+          valueRow(value, index + 1, `   ${nameOf(device)}, ${dateAndTime(time)}`),
+        ),
+      ]
+    if (kept !== undefined)
+      return [
+        row(printable(name), `${kept.length} values, which hold together:`),
+        ...kept.map((value, index) => valueRow(value, index + 1, '')),
+      ]
+    return [row(printable(name), printable(view.fields.get(name)!))]
   })
   return [
     `${printable(view.id)} in ${printable(view.collection)}${view.deleted ? ' (deleted)' : ''}`,
@@ -59,5 +71,8 @@ export function recordText(view: RecordView, width: number): string {
         ]
       : []),
     ...(lines.length > 0 ? ['', ...lines] : []),
+    ...(view.resurrected || view.conflicts.size > 0
+      ? ['', 'haven conflicts shows how to settle this.']
+      : []),
   ].join('\n')
 }

@@ -4,14 +4,25 @@
  *
  * To add one: its method in {@link DeviceOperations} (src/device/api.ts), what does it in src/device/, and its entry.
  */
-import type { DeviceOperations, InviteOptions, RecordChange, WriteOptions } from '../device/api.ts'
+import type {
+  ConflictsOptions,
+  DeviceOperations,
+  InviteOptions,
+  RecordChange,
+  Resolution,
+  ResolveOptions,
+  WriteOptions,
+} from '../device/api.ts'
 import {
   boolean,
   listOf,
+  malformed,
   number,
+  object,
   oneOf,
   options,
   optional,
+  orNull,
   pairsOf,
   type Shape,
   tagged,
@@ -54,6 +65,15 @@ const change: Shape<RecordChange> = tagged('op', {
   restore: {},
 })
 
+const resolution: Shape<Resolution> = (value) => {
+  const { keep, keepBoth, record, ...rest } = object(value)
+  if (keep !== undefined) return { keep: number(keep) }
+  if (keepBoth === true) return { keepBoth }
+  if (record !== undefined) return { record: oneOf('keep', 'delete')(record) }
+  if ('value' in rest) return { value: optional(text)(rest.value) }
+  throw malformed()
+}
+
 export const operations: { [M in Method]: OperationOf<M> } = {
   invite: {
     kind: 'call',
@@ -74,5 +94,19 @@ export const operations: { [M in Method]: OperationOf<M> } = {
   delete: { kind: 'call', args: [text, text, writeOptions] },
   write: { kind: 'call', args: [text, text, listOf(change), writeOptions] },
   compare: { kind: 'call', args: [text, text, text] },
+  conflicts: {
+    kind: 'call',
+    args: [optional(options<ConflictsOptions>({ collection: text, titles: boolean }))],
+  },
+  resolve: {
+    kind: 'call',
+    args: [
+      text,
+      text,
+      orNull(text),
+      resolution,
+      optional(options<ResolveOptions>({ urgent: boolean, seen: text })),
+    ],
+  },
   status: { kind: 'call', args: [] },
 }

@@ -32,6 +32,10 @@ export function optional<T>(shape: Shape<T>): Shape<T | undefined> {
   return (value) => (value === undefined ? undefined : shape(value))
 }
 
+export function orNull<T>(shape: Shape<T>): Shape<T | null> {
+  return (value) => (value === null ? null : shape(value))
+}
+
 export function listOf<T>(shape: Shape<T>): Shape<T[]> {
   return (value) => {
     if (!Array.isArray(value)) throw malformed()

@@ -133,6 +133,60 @@ export interface WriteOptions {
   seen?: RecordVersionToken | undefined
 }
 
+/** Something that was written in several ways, by people who had not seen each other's. */
+export interface Conflict {
+  collection: string
+  id: string
+  /** Null: the record as a whole, which somebody deleted who had not seen a change of it. */
+  field: string | null
+  /** What people call the record, where that was asked for and it says so. */
+  title: string | null
+  /** `schema`: what is there can't be shown by the schema that this device knows. */
+  kind: 'update-update' | 'delete-update' | 'schema'
+  /** `open`: a person has to decide; `review`: decided by the rule of the field, and to be looked at. */
+  state: 'open' | 'review'
+  rank: 'critical' | 'high' | 'normal' | 'low'
+  /** The greatest by the total order, which `get` shows, first; of a record the deletions. */
+  values: ListedValue[]
+  /** What all of them replaced; null: nothing, or not known. */
+  base: JsonText | null
+  /** Of a record: what those who deleted it had not seen. */
+  changes?: { field: string; device: DeviceRef; time: string }[]
+  /** Of kind `schema`: a sentence. */
+  problem?: string
+  /** To be handed in when it is resolved: another one when there is something else to decide on. */
+  seen: string
+}
+export interface ListedValue extends ConflictValue {
+  /** From 1. */
+  n: number
+  /** The value is a list of several that somebody kept: they hold together. */
+  together: boolean
+  /** Who wrote, where the device said so. */
+  actor: string | null
+  /** The clock of the device was visibly wrong: others knew of something later, or its time is yet to come. */
+  clockOff: boolean
+}
+export interface ConflictsOptions {
+  collection?: string | undefined
+  /** With titles; they cost another look at records. */
+  titles?: boolean | undefined
+}
+export type Resolution =
+  /** The value of this number. */
+  | { keep: number }
+  /** Undefined: the field is removed. */
+  | { value: JsonText | undefined }
+  /** All values: lists become one list, others stand together. */
+  | { keepBoth: true }
+  /** Of a record. */
+  | { record: 'keep' | 'delete' }
+export interface ResolveOptions {
+  urgent?: boolean | undefined
+  /** The conflict's `seen`: another conflict is refused. */
+  seen?: string | undefined
+}
+
 export interface PeerStatus {
   device: DeviceInfo
   /** The device's name again, for who reads only this level. */
@@ -219,6 +273,23 @@ export interface DeviceOperations {
     a: RecordVersionToken,
     b: RecordVersionToken,
   ): Promise<'before' | 'after' | 'equal' | 'concurrent'>
+  /** What was written without seeing each other: by rank, open before decided, the newest first, by names. */
+  conflicts(options?: ConflictsOptions): Promise<Conflict[]>
+  /**
+   * Settles a conflict by a write, which reaches all devices. People who decide the same at the same time agree; otherwise there is a new
+   * conflict.
+   *
+   * @param field - null: the record as a whole
+   * @throws HavenError `NOT_IN_CONFLICT` when there is none (any more), `CONFLICT_CHANGED`, `USAGE`, `INVALID_VALUE`, `NOT_ALLOWED`;
+   *   nothing is written then
+   */
+  resolve(
+    collection: string,
+    id: string,
+    field: string | null,
+    resolution: Resolution,
+    options?: ResolveOptions,
+  ): Promise<WriteResult>
   status(): Promise<DeviceStatus>
 }
 

@@ -24,6 +24,8 @@ import { openMark } from '../store/mark.ts'
 import type { Mark } from '../store/mark.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
 import type {
+  Conflict,
+  ConflictsOptions,
   Device,
   DeviceEvent,
   DeviceInfo,
@@ -43,10 +45,13 @@ import type {
   RecordVersionToken,
   RecordView,
   RecoverOptions,
+  Resolution,
+  ResolveOptions,
   UpOptions,
   WriteOptions,
   WriteResult,
 } from './api.ts'
+import { ConflictOperations } from './conflict-operations.ts'
 import { foundMesh } from './founding.ts'
 import { joinOverLink, recoverOverLink } from './joining-link.ts'
 import type { JoinEnd } from './joining-link.ts'
@@ -644,6 +649,21 @@ class LocalDevice implements Device {
 
   async record(collection: string, id: string): Promise<OpenRecord> {
     return OpenRecord.open(this, collection, id)
+  }
+
+  async conflicts(options: ConflictsOptions = {}): Promise<Conflict[]> {
+    return new ConflictOperations(this.#running()).list(options)
+  }
+
+  async resolve(
+    collection: string,
+    id: string,
+    field: string | null,
+    resolution: Resolution,
+    options: ResolveOptions = {},
+  ): Promise<WriteResult> {
+    const conflicts = new ConflictOperations(this.#running())
+    return conflicts.resolve(collection, id, field, resolution, options)
   }
 
   async doc(collection: string, id: string): Promise<Y.Doc> {

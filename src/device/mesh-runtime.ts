@@ -333,6 +333,12 @@ export class MeshRuntime {
     return fact === undefined ? null : this.control.openText(fact.name, factTypes.collection)
   }
 
+  /** Of the collections that this device can read. */
+  collectionNames(): string[] {
+    const ids = [...this.control.membership.collections.keys()]
+    return ids.flatMap((id) => this.collectionName(id) ?? [])
+  }
+
   /** @throws HavenError `UNKNOWN_COLLECTION`, `NOT_ALLOWED` where this device only carries */
   collectionId(name: string): string {
     const known = this.#collectionsByName.get(name)

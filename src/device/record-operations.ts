@@ -52,7 +52,7 @@ export class RecordOperations {
 
   /** NDJSON lines, sorted by id. */
   async *export(name?: string): AsyncIterable<string> {
-    const names = name === undefined ? this.#collectionNames() : [name]
+    const names = name === undefined ? this.#runtime.collectionNames() : [name]
     // An empty export would be taken for a backup: who can read nothing is told so.
     if (names.length === 0) this.#runtime.collectionId('patients')
     for (const each of names) {
@@ -77,10 +77,7 @@ export class RecordOperations {
     const state = await collection.state(checkedId(id))
     const view = state === undefined ? undefined : await collection.view(state)
     if (view === undefined || !(view.exists || view.deleted)) {
-      throw new HavenError(
-        'NOT_FOUND',
-        'There is no such record here. It may not have arrived yet: see haven status.',
-      )
+      throw notFound()
     }
     return {
       id,
@@ -187,13 +184,6 @@ export class RecordOperations {
     return collection
   }
 
-  #collectionNames(): string[] {
-    const { control } = this.#runtime
-    return [...control.membership.collections.keys()].flatMap(
-      (id) => this.#runtime.collectionName(id) ?? [],
-    )
-  }
-
   async #existing(collection: Collection): Promise<string[]> {
     const ids: string[] = []
     for await (const state of collection.allStates()) {
@@ -213,6 +203,13 @@ export class RecordOperations {
   }
 }
 
+export function notFound(): HavenError {
+  return new HavenError(
+    'NOT_FOUND',
+    'There is no such record here. It may not have arrived yet: see haven status.',
+  )
+}
+
 function recordLine(view: SeenRecord): string {
   // Other programs may have written them; twice in a line, they would make it unreadable.
   const fields = [...view.fields].filter(([field]) => !isPartOfId(view.id, field))
@@ -230,7 +227,8 @@ function plainText(id: string, fields: readonly (readonly [string, JsonText])[])
   return `{${[`"id":${JSON.stringify(id)}`, ...members].join(',')}}`
 }
 
-function checkedId(id: string): string {
+/** @throws HavenError `INVALID_ID` */
+export function checkedId(id: string): string {
   if (
     id === '' ||
     !id.isWellFormed() ||
@@ -291,7 +289,8 @@ function checkedField(id: string, field: string): string {
   return field
 }
 
-function checkedValue(field: string, value: JsonText | undefined): JsonText | undefined {
+/** @throws HavenError `INVALID_VALUE`, `TOO_LARGE` */
+export function checkedValue(field: string, value: JsonText | undefined): JsonText | undefined {
   if (value === undefined) return undefined
   if (utf8ToBytes(value).length > limits.valueBytes) {
     throw new HavenError(

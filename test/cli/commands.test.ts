@@ -149,9 +149,10 @@ test('get prints values as they were written, conflicts and removals included', 
   )
   const text = await runCli(['get', 'patients', 'Patient/1'], { device })
   expect(text.stdout).toMatch(
-    /dose +2 values, written without seeing each other:\n +1\.50 +pharmacy, /,
+    /dose +2 values, written without seeing each other:\n +1 +1\.50 +pharmacy, /,
   )
-  expect(text.stdout).toMatch(/\(removed\) +b, /)
+  expect(text.stdout).toMatch(/2 +\(removed\) +b, /)
+  expect(text.stdout).toContain('haven conflicts')
 })
 
 test('set hands over the text of each value, and what removes a field', async () => {

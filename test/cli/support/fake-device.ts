@@ -96,6 +96,8 @@ export function fakeDevice(parts: Partial<Device> = {}): FakeDevice {
     record: () => Promise.reject(new Error('not part of this fake')),
     write: () => Promise.reject(new Error('not part of this fake')),
     compare: () => Promise.reject(new Error('not part of this fake')),
+    conflicts: async () => [],
+    resolve: async (_collection, id) => ({ id, commit: { feed: 'f3'.repeat(16), seq: 9 } }),
     close,
     [Symbol.asyncDispose]: close,
     ...parts,

@@ -1,0 +1,33 @@
+import type { Command } from 'commander'
+
+import type { RecordChange } from '../../device/api.ts'
+import { type Cli, globalsOf, print } from '../cli.ts'
+import { openOperations } from '../open.ts'
+import { writtenText } from '../written.ts'
+
+export function addRemove(program: Command, cli: Cli): void {
+  program
+    .command('remove')
+    .description('take elements out of a set; one that somebody adds meanwhile stays')
+    .argument('<collection>')
+    .argument('<id>', 'such as AllergyIntolerance/123')
+    .argument('<field>', 'which the schema of the collection has as a set')
+    .argument('<json...>', `elements, such as '{"code":"penicillin"}'`)
+    .option('--urgent', 'send it ahead of everything else')
+    .action(
+      async (
+        collection: string,
+        id: string,
+        field: string,
+        elements: string[],
+        { urgent = false }: { urgent?: boolean },
+        command: Command,
+      ) => {
+        const globals = globalsOf(command, cli)
+        const changes = elements.map((value): RecordChange => ({ op: 'remove', field, value }))
+        await using opened = await openOperations(cli, globals)
+        const written = await opened.operations.write(collection, id, changes, { urgent })
+        await print(cli, globals, { document: written, text: writtenText(written) })
+      },
+    )
+}
