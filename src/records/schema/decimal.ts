@@ -90,15 +90,18 @@ function quotient(dividend: Decimal, divisor: Decimal, written: number): Decimal
   const exponent = dividend.exponent - divisor.exponent
   const exact = endsIn10(bottom / gcd(top, bottom))
   // Each factor of 2 or 5 below needs one more decimal: its bits are an upper bound of how many there are.
-  const digits = exact
-    ? bottom.toString(2).length
-    : Math.max(quotientDigits.least, written + quotientDigits.more) +
-      digitsOf(bottom) -
-      digitsOf(top)
-  const shift = Math.max(0, digits)
+  const shift = exact ? bottom.toString(2).length : decimalsOf(top, bottom, written)
   const scaled = top * 10n ** BigInt(shift)
   const coefficient = exact ? scaled / bottom : rounded(scaled, bottom)
   return { coefficient: negative ? -coefficient : coefficient, exponent: exponent - shift }
+}
+
+/** Decimals to which a quotient without end is rounded. */
+function decimalsOf(top: bigint, bottom: bigint, written: number): number {
+  const wanted = Math.max(quotientDigits.least, written + quotientDigits.more)
+  const shift = Math.max(0, wanted + digitsOf(bottom) - digitsOf(top))
+  const digits = digitsOf((top * 10n ** BigInt(shift)) / bottom)
+  return Math.max(0, shift - (digits - wanted))
 }
 
 /** Half to even. */
