@@ -15,8 +15,8 @@ import type { CommitStore, StoreChange, StoredCommit } from '../feed/commit-stor
 import type { FeedDescriptor } from '../feed/descriptor.ts'
 import { FeedTable } from '../records/feed-table.ts'
 import type { Reading } from '../records/reading.ts'
-import { applyFieldsUpdate, applyFreeUpdate } from '../records/record-state.ts'
-import type { RecordState } from '../records/record-state.ts'
+import { applyFieldsUpdate, applyFreeUpdate, backOf } from '../records/record-state.ts'
+import type { RecordState, Writer } from '../records/record-state.ts'
 import type { Replica } from '../sync/replica.ts'
 import { Collection } from './collection.ts'
 import type { Measure } from './collection.ts'
@@ -37,6 +37,18 @@ interface Progress {
   readonly positions: Map<string, Position>
   /** The verdict that the positions were reached under. */
   verdict: string
+  /**
+   * Everything in it was understood and accepted, and led back to the commits before as it should: a record's history can be
+   * found by that way.
+   */
+  straight: boolean
+}
+
+/** What was read in one go. */
+interface Integrable {
+  readonly wholes: readonly OpenedPayload[]
+  readonly end: Position
+  readonly understood: boolean
 }
 
 export interface IntegratorOptions {
@@ -132,6 +144,11 @@ export class Integrator {
 
   position(feed: string, writer: string): Position | undefined {
     return this.#progress.get(feed)?.positions.get(writer)
+  }
+
+  /** Whether the pointers in a feed's commits lead to all that touched a record: as far as it was integrated here. */
+  isStraight(feed: string): boolean {
+    return this.#progress.get(feed)?.straight ?? true
   }
 
   feedsOf(collection: string): FeedDescriptor[] {
@@ -270,6 +287,7 @@ export class Integrator {
     const progress = this.#progress.get(descriptor.feed) ?? {
       positions: new Map<string, Position>(),
       verdict: control.verdictOf(descriptor),
+      straight: true,
     }
     if (this.#namesChanged(descriptor.feed, progress)) {
       this.#rebuilds.add(bytesToHex(descriptor.collection))
@@ -313,18 +331,23 @@ export class Integrator {
     descriptor: FeedDescriptor,
     commits: readonly StoredCommit[],
     position: Position,
-  ): Promise<{ wholes: readonly OpenedPayload[]; end: Position } | undefined> {
+  ): Promise<Integrable | undefined> {
     const { payloads, end, lacksKey, malformed } = await this.#opener.open(commits, position.table)
     if (lacksKey) this.waitingForKey.add(descriptor.feed)
     else if (commits.length > 0) this.waitingForKey.delete(descriptor.feed)
     for (const { seq, reason } of malformed) this.#options.marked(descriptor.feed, seq, reason)
-    return end === undefined ? undefined : { wholes: payloads, end: { ...position, ...end } }
+    if (end === undefined) return undefined
+    return {
+      wholes: payloads,
+      end: { ...position, ...end },
+      understood: malformed.length === 0,
+    }
   }
 
   async #integrate(
     descriptor: FeedDescriptor,
     at: { chain: FeedChain; index: number; progress: Progress },
-    { wholes, end }: { wholes: readonly OpenedPayload[]; end: Position },
+    { wholes, end, understood }: Integrable,
   ): Promise<void> {
     const { control, store, clock } = this.#options
     const collection = await this.collection(bytesToHex(descriptor.collection))
@@ -346,6 +369,7 @@ export class Integrator {
     )
     const states = new Map<string, RecordState>(before.map((state) => [state.id, state]))
     const changes: StoreChange[] = []
+    let straight = understood
     for (const whole of wholes) {
       const { payload } = whole
       const hidden = control.isHidden(descriptor, whole.seq, bytesToHex(whole.id))
@@ -368,6 +392,7 @@ export class Integrator {
       }
       for (const record of payload.records) {
         let state = states.get(record.id)!
+        straight &&= record.back === lastTouch(state, writer)
         if (record.fields !== undefined) {
           const applied = applyFieldsUpdate(state, writer, stamp, {
             update: record.fields,
@@ -376,17 +401,20 @@ export class Integrator {
           })
           state = applied.state
           if (!applied.accepted) this.#options.marked(descriptor.feed, whole.seq, applied.reason)
+          straight &&= applied.accepted
         }
         if (record.free !== undefined) {
           const applied = applyFreeUpdate(state, writer, stamp, { ...record.free, hidden })
           state = applied.state
           if (!applied.accepted) this.#options.marked(descriptor.feed, whole.seq, applied.reason)
+          straight &&= applied.accepted
         }
         states.set(record.id, state)
       }
     }
     for (const state of states.values())
       changes.push(...collection.replace(measures.get(state.id)!, state))
+    at.progress.straight &&= straight
     changes.push(...this.moved(descriptor, at.progress, end))
     changes.push(...(await collection.integrated(descriptor.feed, states)))
     changes.push(collection.sumChange(), timeChange(this.time))
@@ -406,6 +434,7 @@ export class Integrator {
       this.#progress.get(descriptor.feed) ?? {
         positions: new Map<string, Position>(),
         verdict: this.#options.control.verdictOf(descriptor),
+        straight: true,
       }
     known.positions.set(end.writer, end)
     this.#progress.set(descriptor.feed, known)
@@ -421,6 +450,15 @@ export class Integrator {
   }
 }
 
+/** What an honest author says as `back`: on a branch, the last that its stem says counts too. */
+function lastTouch(state: RecordState, { writer, ancestors = [] }: Writer): number {
+  for (const each of [writer, ...ancestors]) {
+    const seq = backOf(state, each)
+    if (seq > 0) return seq
+  }
+  return 0
+}
+
 export function timeChange(time: HybridTime): StoreChange {
   return {
     kind: 'meta',
@@ -434,7 +472,7 @@ function encodeProgress(progress: Progress): Uint8Array {
   for (const { writer, seq, id, table } of progress.positions.values()) {
     out.text(writer).varint(seq).bytes(hexToBytes(id)).lengthPrefixed(table.toBytes())
   }
-  return out.finish()
+  return out.u8(progress.straight ? 1 : 0).finish()
 }
 
 function decodeProgress(bytes: Uint8Array): Progress {
@@ -452,6 +490,8 @@ function decodeProgress(bytes: Uint8Array): Progress {
       table: FeedTable.fromBytes(reader.lengthPrefixed(limits.clockFeeds * 17)),
     })
   }
+  // Older rows do not say.
+  const straight = reader.remaining === 0 || reader.u8() === 1
   reader.end()
-  return { verdict, positions }
+  return { verdict, positions, straight }
 }
