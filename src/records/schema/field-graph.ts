@@ -11,6 +11,7 @@ import type { Slot } from './slot.ts'
 import {
   changeOfUnit,
   changeOfValues,
+  composed,
   joinTexts,
   reversed,
   splitText,
@@ -168,15 +169,18 @@ export class FieldGraph {
     }
   }
 
-  /** A slot with this one's values that nothing has divided yet: a canonical one. */
+  /** A canonical slot with this one's values: where they are computed from another one, that is computed from them instead. */
   #undivided(whole: Slot): Slot | undefined {
-    if (whole.madeOf === undefined) return whole
-    if (whole.madeOf.kind === 'same') return this.#undivided(whole.madeOf.slot)
-    // Computed from a canonical one, which can as well be computed from it.
-    if (whole.madeOf.kind === 'parts' || whole.madeOf.slot.madeOf !== undefined) return undefined
-    const { slot: below, change } = whole.madeOf
+    const changes: ValueChange[] = []
+    let below = whole
+    while (below.madeOf !== undefined) {
+      if (below.madeOf.kind === 'parts') return undefined
+      if (below.madeOf.kind === 'changed') changes.push(below.madeOf.change)
+      below = below.madeOf.slot
+    }
+    if (changes.length === 0) return below
     const slot = this.#slot(whole.name, whole.born)
-    below.madeOf = { kind: 'changed', slot, change: reversed(change) }
+    below.madeOf = { kind: 'changed', slot, change: reversed(composed(changes)) }
     whole.madeOf = { kind: 'same', slot }
     return slot
   }

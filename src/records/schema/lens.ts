@@ -62,7 +62,7 @@ class LensesTo implements Lenses {
         continue
       }
       const field = fieldNamed(name)
-      if (this.#graph.slotOf(this.#table, field) === undefined && !name.startsWith(slotPrefix)) {
+      if (!isSlotName(name) && this.#graph.slotOf(this.#table, field) === undefined) {
         fields.set(field, { field, from: [name], read: ([value]) => value })
       } else homeless.push(name)
     }
@@ -132,9 +132,13 @@ function plainName(field: string): string {
   return field.startsWith(slotPrefix) ? `${slotPrefix}${slotPrefix}${field}` : field
 }
 
+function isSlotName(canonical: string): boolean {
+  return canonical.startsWith(slotPrefix) && !canonical.startsWith(slotPrefix + slotPrefix)
+}
+
 function fieldNamed(canonical: string): string {
-  if (canonical.startsWith(slotPrefix + slotPrefix)) return canonical.slice(2)
-  return canonical.startsWith(slotPrefix) ? canonical.slice(canonical.indexOf(':') + 1) : canonical
+  if (isSlotName(canonical)) return canonical.slice(canonical.indexOf(':') + 1)
+  return canonical.startsWith(slotPrefix) ? canonical.slice(2 * slotPrefix.length) : canonical
 }
 
 // ---- what can't be said ----

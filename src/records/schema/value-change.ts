@@ -20,6 +20,15 @@ export function reversed({ toNew, toOld }: ValueChange): ValueChange {
   return { toNew: toOld, toOld: toNew }
 }
 
+/** @param changes - the last one made first */
+export function composed(changes: readonly ValueChange[]): ValueChange {
+  return {
+    toNew: (value) =>
+      changes.reduceRight<string | undefined>((at, { toNew }) => at && toNew(at), value),
+    toOld: (value) => changes.reduce<string | undefined>((at, { toOld }) => at && toOld(at), value),
+  }
+}
+
 /**
  * Values by values. What is not listed goes through as it is, unless it is a value of the other side with a meaning of
  * its own: then it can't be said.
