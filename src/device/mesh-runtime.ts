@@ -23,7 +23,7 @@ import { ControlPlane } from './control-plane.ts'
 import { FeedRepair } from './feed-repair.ts'
 import { InvitationBook } from './invitation-book.ts'
 import { Inviter } from './inviter.ts'
-import { builtInReading } from '../records/strategies.ts'
+import { builtInReading } from '../records/schema/schema-book.ts'
 import { Integrator } from './integrator.ts'
 import { Mutex } from './mutex.ts'
 import { OwnFeeds } from './own-feeds.ts'
@@ -201,6 +201,10 @@ export class MeshRuntime {
     const runtime = new MeshRuntime(options)
     await runtime.#restore()
     return runtime
+  }
+
+  get store(): LevelStore {
+    return this.#options.store
   }
 
   get replica(): Replica {

@@ -141,15 +141,13 @@ test.prop([anyBook(step), version, field, value], runs)(
 /** Steps that can be undone by somebody who knows only the newer version. */
 const lossless = fc.oneof(
   rename,
-  fc
-    .tuple(field, fc.constantFrom('1000', '0.01'))
-    .map(([name, factor]): LensStep => ({
-      kind: 'unit',
-      field: name,
-      factor,
-      offset: '0',
-      type: undefined,
-    })),
+  fc.tuple(field, fc.constantFrom('1000', '0.01')).map(([name, factor]): LensStep => ({
+    kind: 'unit',
+    field: name,
+    factor,
+    offset: '0',
+    type: undefined,
+  })),
   field.map((name): LensStep => ({
     kind: 'map',
     field: name,
