@@ -3,7 +3,7 @@
  *
  * All of it follows from the commits, and can be thrown away and built again.
  */
-import { bytesToHex, hexToBytes } from '../core/bytes.ts'
+import { bytesToHex, equalBytes, hexToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { decodeHeader } from '../feed/commit.ts'
 import type { FeedChain } from '../feed/chain.ts'
@@ -14,6 +14,7 @@ import { CausalIndex } from '../records/causality.ts'
 import { hasConflicts } from '../records/conflict-check.ts'
 import { ContentSum, recordHash } from '../records/content-hash.ts'
 import { canonicalFreeUpdate } from '../records/doc.ts'
+import { hasWaitingUpdates, settleFree, settlesForGood } from '../records/free-state.ts'
 import { decodeRecordState, encodeRecordState } from '../records/record-bytes.ts'
 import { emptyRecord } from '../records/record-state.ts'
 import type { RecordState, Writer } from '../records/record-state.ts'
@@ -57,6 +58,7 @@ export class Collection {
   readonly #onItsWay = new Map<string, RecordState>()
   #sum = new ContentSum()
   #records = 0
+  #isOfOlderForm = false
   readonly #index: ConflictIndex
 
   readonly #integratedTo: (writer: string) => number
@@ -113,6 +115,12 @@ export class Collection {
     this.#records = reader.varint()
     // Older rows do not say.
     this.#sumFollowsCausality = reader.remaining === 0 || reader.u8() === 1
+    this.#isOfOlderForm = reader.remaining === 0 || reader.varint() < derivedForm
+  }
+
+  /** Its records were derived by an older version of this program, in another form: they have to be built again. */
+  get isOfOlderForm(): boolean {
+    return this.#isOfOlderForm
   }
 
   sumChange(): StoreChange {
@@ -120,6 +128,7 @@ export class Collection {
       .bytes(this.#sum.toBytes())
       .varint(this.#records)
       .u8(this.#sumFollowsCausality ? 1 : 0)
+      .varint(derivedForm)
       .finish()
     return { kind: 'secret', name: `sum/${this.id}`, value }
   }
@@ -257,21 +266,18 @@ export class Collection {
    *
    * @param fresh - states of records that are not in the store yet, already in place
    */
-  async integrated(
-    feed: string,
-    fresh: ReadonlyMap<string, RecordState>,
-  ): Promise<readonly StoreChange[]> {
-    if (this.#causalReady === undefined) return []
+  async integrated(feed: string, fresh: ReadonlyMap<string, RecordState>): Promise<Reconsidered> {
+    if (this.#causalReady === undefined) return nothingReconsidered
     await this.#causalReady
     const waiting = this.#pending.get(feed)
-    if (waiting === undefined) return []
+    if (waiting === undefined) return nothingReconsidered
     const resolved: PendingEntry[] = []
     const still: PendingEntry[] = []
     for (const each of waiting) {
       if ((await this.#writerAt(each.entry)) === undefined) still.push(each)
       else resolved.push(each)
     }
-    if (resolved.length === 0) return []
+    if (resolved.length === 0) return nothingReconsidered
     if (still.length === 0) this.#pending.delete(feed)
     else this.#pending.set(feed, still)
     // Their records were not touched by what arrived, but what replaces what may have changed.
@@ -281,7 +287,14 @@ export class Collection {
     const contested = [...stored, ...[...fresh.values()].filter(({ id }) => ids.has(id))]
     const before = contested.map((state) => this.measure(state))
     for (const { writer, seq, entry } of resolved) await this.#see(writer, seq, [entry])
-    return contested.flatMap((state, index) => this.#recount(before[index]!, this.measure(state)))
+    const changes: StoreChange[] = []
+    const moved: string[] = []
+    for (const [index, state] of contested.entries()) {
+      const after = this.measure(state)
+      changes.push(...this.#recount(before[index]!, after))
+      if (!isSame(before[index]!, after)) moved.push(state.id)
+    }
+    return { changes, moved }
   }
 
   async states(ids: readonly string[]): Promise<RecordState[]> {
@@ -327,9 +340,21 @@ export class Collection {
   }
 
   async view(state: RecordState, reading = this.reading): Promise<RecordView> {
-    if (state.writers.size > 1) await this.causalityReady()
+    const settled = await this.settled(state)
     this.#nameWritersOf(state)
-    return viewRecord(state, this.causal, reading, this.#nowMs())
+    return viewRecord(settled, this.causal, reading, this.#nowMs())
+  }
+
+  /** With the text and free types that count by what is known now. */
+  async settled(state: RecordState): Promise<RecordState> {
+    if (state.writers.size > 1) await this.causalityReady()
+    return this.#settledNow(state)
+  }
+
+  #settledNow(state: RecordState): RecordState {
+    if (!hasWaitingUpdates(state)) return state
+    this.#nameWritersOf(state)
+    return settleFree(state, this.causal)
   }
 
   /** How two versions of a record lie to each other. Writers that are not held here count as unseen by all. */
@@ -359,10 +384,11 @@ export class Collection {
     if (this.#knownIds?.add(after.id) !== undefined && this.#knownIds.size > knownIdsMax) {
       this.#knownIds = undefined
     }
-    const value = encodeRecordState(after)
+    const kept = settlesForGood(after) ? this.#settledNow(after) : after
+    const value = encodeRecordState(kept)
     return [
       { kind: 'record', collection: this.id, id: after.id, value },
-      ...this.#recount(before, this.measure(after)),
+      ...this.#recount(before, this.measure(kept)),
     ]
   }
 
@@ -374,19 +400,23 @@ export class Collection {
   }
 
   /** The caller has loaded the causality if the record has several writers. */
-  measure(state: RecordState): Measure {
-    if (state.writers.size === 0)
-      return { id: state.id, exists: false, contested: false, inConflict: false, hash: undefined }
-    if (state.writers.size > 1) this.#nameWritersOf(state)
-    const { exists, contested, live } = summaryOf(state, this.causal)
+  measure(arrived: RecordState): Measure {
+    const { id } = arrived
+    if (arrived.writers.size === 0)
+      return { id, exists: false, contested: false, inConflict: false, hash: undefined }
+    if (arrived.writers.size > 1) this.#nameWritersOf(arrived)
+    const state = this.#settledNow(arrived)
+    const { exists, live, ...summary } = summaryOf(state, this.causal)
+    const contested =
+      summary.contested || hasWaitingUpdates(settlesForGood(arrived) ? state : arrived)
     const free = canonicalFreeUpdate(state)
     const hash =
-      live.length === 0 && free === undefined ? undefined : recordHash(state.id, { live, free })
+      live.length === 0 && free === undefined ? undefined : recordHash(id, { live, free })
     const inConflict = hasConflicts(state, contested, {
       causality: this.causal,
       reading: this.reading,
     })
-    return { id: state.id, exists, contested, inConflict, hash }
+    return { id, exists, contested, inConflict, hash }
   }
 
   #apply(measure: Measure, sign: 1 | -1): void {
@@ -428,6 +458,7 @@ export class Collection {
     this.#knownIds = new Set()
     this.#sum = new ContentSum()
     this.#records = 0
+    this.#isOfOlderForm = false
     const indexRows = await this.#index.forget()
     this.#pending.clear()
     this.causal = new CausalIndex()
@@ -440,6 +471,24 @@ export class Collection {
 
 /** Some megabytes; after that looking up costs less than remembering. */
 const knownIdsMax = 50_000
+
+/** Of what is derived from commits: moves when rows that an older version wrote would be read wrongly. */
+const derivedForm = 2
+
+/** What more knowledge of who had seen what has changed. */
+interface Reconsidered {
+  readonly changes: readonly StoreChange[]
+  /** Records that show something else than before. */
+  readonly moved: readonly string[]
+}
+
+const nothingReconsidered: Reconsidered = { changes: [], moved: [] }
+
+function isSame(before: Measure, after: Measure): boolean {
+  if (before.exists !== after.exists || before.inConflict !== after.inConflict) return false
+  if (before.hash === undefined || after.hash === undefined) return before.hash === after.hash
+  return equalBytes(before.hash, after.hash)
+}
 
 /** What a record counts for in its collection. */
 export interface Measure extends Standing {

@@ -99,8 +99,10 @@ export class Integrator {
     }
     const interrupted = await store.secrets('rebuild/')
     for (const { name } of interrupted) await this.#rebuild(name.slice('rebuild/'.length))
-    for (const { collection } of replica.descriptors())
-      await this.collection(bytesToHex(collection))
+    for (const { collection } of replica.descriptors()) {
+      const { id, isOfOlderForm } = await this.collection(bytesToHex(collection))
+      if (isOfOlderForm) this.#rebuilds.add(id)
+    }
     this.verdictsChanged()
     for (const chain of replica.chains()) this.#dirty.add(chain.feed)
   }
@@ -416,7 +418,8 @@ export class Integrator {
       changes.push(...collection.replace(measures.get(state.id)!, state))
     at.progress.straight &&= straight
     changes.push(...this.moved(descriptor, at.progress, end))
-    changes.push(...(await collection.integrated(descriptor.feed, states)))
+    const reconsidered = await collection.integrated(descriptor.feed, states)
+    changes.push(...reconsidered.changes)
     changes.push(collection.sumChange(), timeChange(this.time))
     // Derived: what a crash loses here is integrated again. The next batch is worked out while this one is written.
     await this.#written
@@ -425,7 +428,8 @@ export class Integrator {
       this.#options.failed(error)
     })
     collection.onTheirWay(states.values(), this.#written)
-    if (ids.length > 0) this.#options.changed(collection.id, ids)
+    const changed = [...new Set([...ids, ...reconsidered.moved])]
+    if (changed.length > 0) this.#options.changed(collection.id, changed)
   }
 
   /** A writer's position has moved: the rows to store. */

@@ -11,6 +11,7 @@ import { HavenError } from '../core/errors.ts'
 import { yjsClientId } from '../feed/descriptor.ts'
 import { docUpdate } from '../records/doc.ts'
 import { emptyRecord } from '../records/record-state.ts'
+import type { RecordState } from '../records/record-state.ts'
 import type { MeshRuntime } from './mesh-runtime.ts'
 
 interface LiveDoc {
@@ -63,8 +64,7 @@ export class LiveDocs {
 
   async #load(collection: string, id: string): Promise<LiveDoc> {
     await this.#runtime.integrator.idle()
-    const state =
-      (await (await this.#runtime.integrator.collection(collection)).state(id)) ?? emptyRecord(id)
+    const state = (await this.#state(collection, id)) ?? emptyRecord(id)
     const doc = new Y.Doc({ guid: `${collection}/${id}` })
     Y.applyUpdate(doc, docUpdate(state), fromReplica)
     const live: LiveDoc = {
@@ -89,6 +89,12 @@ export class LiveDocs {
       this.#docs.delete(`${collection}/${id}`)
     })
     return live
+  }
+
+  async #state(collectionId: string, id: string): Promise<RecordState | undefined> {
+    const collection = await this.#runtime.integrator.collection(collectionId)
+    const state = await collection.state(id)
+    return state && collection.settled(state)
   }
 
   async #clientId(collection: string): Promise<number> {
@@ -127,7 +133,7 @@ export class LiveDocs {
       const opening = this.#docs.get(`${collection}/${id}`)
       if (opening === undefined) continue
       const { doc } = await opening
-      const state = await (await this.#runtime.integrator.collection(collection)).state(id)
+      const state = await this.#state(collection, id)
       if (state !== undefined) Y.applyUpdate(doc, docUpdate(state), fromReplica)
     }
   }

@@ -1,10 +1,8 @@
 /** A record as a Yjs document: what `device.doc` opens, and the canonical form of its free types. */
 import * as encoding from 'lib0/encoding'
 import * as Y from 'yjs'
-import { hexToBytes } from '../core/bytes.ts'
-import { domainHash } from '../crypto/hash.ts'
 import { arrayName, contentAny, contentDeleted, elementOf, writeItemHead } from './fields-update.ts'
-import { clientsIn, withClientId } from './free-update.ts'
+import { branchClientId } from './free-state.ts'
 import { acceptedWrites } from './record-state.ts'
 import type { RecordState, WriterState } from './record-state.ts'
 
@@ -19,40 +17,27 @@ export function docUpdate(state: RecordState): Uint8Array {
 }
 
 /**
- * The accepted free updates of a record, merged: the same bytes wherever the same commits are held. Undefined for none.
+ * The free updates of a record that count, merged: the same bytes wherever the same commits are held. Undefined for none.
  *
- * Contributions of a writer who refers to an array of fields are left out, all of them, since they would change it.
+ * @param state - settled (`settleFree`): what waits is left out
  */
 export function canonicalFreeUpdate(state: RecordState): Uint8Array | undefined {
-  const writers = [...state.writers.values()].filter(({ free }) => free?.updates !== undefined)
-  if (writers.length === 0) return undefined
-  const fieldsClients = new Set([...state.writers.values()].map(({ clientId }) => clientId))
-  const takenUpTo = new Map<number, number>()
+  const taken = new Set<number>()
+  for (const { clientId } of state.writers.values()) taken.add(clientId)
   const updates: Uint8Array[] = []
-  for (const { writer, free } of writers.toSorted(byPlace)) {
+  // Feeds with one client id are nobody's mistake: the lower feed id keeps it.
+  for (const { writer, feed, free } of [...state.writers.values()].toSorted(byFeed)) {
     if (free?.updates === undefined) continue
-    if ([...clientsIn(free.updates)].some((client) => fieldsClients.has(client))) continue
-    // Two branches of a feed used the same ids: the first one keeps them.
-    const keepsIds = (takenUpTo.get(free.clientId) ?? free.baseClock) === free.baseClock
-    if (keepsIds) takenUpTo.set(free.clientId, free.nextClock)
-    updates.push(keepsIds ? free.updates : withClientId(free, branchClientId(writer, 'free')))
+    const clientId = writer === feed ? free.clientId : branchClientId(writer, 'free')
+    if (taken.has(clientId)) continue
+    taken.add(clientId)
+    updates.push(free.updates)
   }
   return updates.length === 0 ? undefined : Y.mergeUpdates(updates)
 }
 
-function byPlace(a: WriterState, b: WriterState): number {
-  return a.free!.baseClock - b.free!.baseClock || (a.writer < b.writer ? -1 : 1)
-}
-
-/** The client id under which a document shows a branch: its own, for `H(purpose ‖ writer)`, the first 53 bits. */
-function branchClientId(writer: string, purpose: 'fields' | 'free'): number {
-  const hash = domainHash(
-    'havenmesh/branch-client/v1',
-    Uint8Array.of(purpose === 'fields' ? 0 : 1),
-    hexToBytes(writer),
-  )
-  const view = new DataView(hash.buffer, hash.byteOffset, 8)
-  return view.getUint32(0) * 0x20_0000 + (view.getUint32(4) >>> 11)
+function byFeed(a: WriterState, b: WriterState): number {
+  return a.feed < b.feed ? -1 : a.feed > b.feed ? 1 : 0
 }
 
 /** A writer's array, from its state: replaced and hidden writes are deleted elements. */

@@ -1,75 +1,41 @@
 /**
- * Updates of text and free types: what any shared type of Yjs wrote, under the feed's second client id.
+ * The bytes of updates of text and free types: what any shared type of Yjs wrote, under the second client id of a feed.
  * docs/data-model.md, "Free types".
  */
 import * as encoding from 'lib0/encoding'
 import * as Y from 'yjs'
 import { limits } from '../core/limits.ts'
 
-/** What one writer has contributed to the free types of a record. */
-export interface FreeState {
-  readonly clientId: number
-  /** Where this writer's structs begin: above 0 for a branch. */
-  readonly baseClock: number
-  readonly nextClock: number
-  /** Yjs V1, merged. */
-  readonly updates: Uint8Array | undefined
+export type Struct = Y.Item | Y.GC | Y.Skip
+export type DeleteRanges = ReturnType<typeof Y.decodeUpdate>['ds']['clients']
+
+export interface FreeUpdate {
+  readonly structs: readonly Struct[]
+  readonly deletions: DeleteRanges
 }
 
 /** Root types with this prefix are fields. */
 const reservedPrefix = '~'
 
-/**
- * The writer's state with one more update, or why it is not accepted. Of a hidden update the structs are kept, as
- * deleted, since honest text may stand behind them; its content and its deletions are not. Never throws.
- *
- * @param arriving.stateVector - what the update says that it builds on: it may refer to nothing beyond
- */
-export function appendFreeUpdate(
-  free: FreeState,
-  arriving: {
-    readonly update: Uint8Array
-    readonly stateVector: Uint8Array
-    readonly hidden: boolean
-  },
-): FreeState | { readonly problem: string } {
-  const decoded = decodeFreeUpdate(arriving.update)
-  if (decoded === undefined) return { problem: 'no Yjs update' }
-  const known = decodeStateVector(arriving.stateVector)
-  if (known === undefined) return { problem: 'no state vector' }
-  const nextClock = endOf(decoded.structs, free)
-  if (nextClock === undefined) return { problem: 'structs that do not go on where the last ended' }
-  const problem =
-    decoded.structs.map((struct) => problemOf(struct, known)).find(Boolean) ??
-    problemOfDeletions(decoded.ds, known, { clientId: free.clientId, nextClock })
-  if (problem !== undefined) return { problem }
-  const update = encodeStructs(
-    arriving.hidden ? decoded.structs.map(withoutContent) : decoded.structs,
-    arriving.hidden ? new Map() : decoded.ds.clients,
-  )
-  return {
-    ...free,
-    nextClock,
-    updates: free.updates === undefined ? update : Y.mergeUpdates([free.updates, update]),
-  }
+/** Undefined when the bytes are no update in Yjs V1. */
+export function decodeFreeUpdate(update: Uint8Array): FreeUpdate | undefined {
+  if (update.length > limits.updateBytes) return undefined
+  return decodeStructs(update)
 }
 
-type Struct = Y.Item | Y.GC | Y.Skip
-type Decoded = ReturnType<typeof Y.decodeUpdate>
-type DeleteRanges = Decoded['ds']['clients']
-
-/** Undefined when the bytes are no update. */
-function decodeFreeUpdate(update: Uint8Array): Decoded | undefined {
-  if (update.length > limits.updateBytes) return undefined
+/** Of any length: what was accepted, merged. */
+export function decodeStructs(update: Uint8Array): FreeUpdate | undefined {
   try {
     // A copy, since Yjs would read on behind the end of a view into a larger buffer.
-    return Y.decodeUpdate(update.slice())
+    const { structs, ds } = Y.decodeUpdate(update.slice())
+    return { structs, deletions: ds.clients }
   } catch {
     return undefined
   }
 }
 
-function decodeStateVector(bytes: Uint8Array): Map<number, number> | undefined {
+/** Undefined when the bytes are none. */
+export function decodeStateVector(bytes: Uint8Array): Map<number, number> | undefined {
   try {
     return Y.decodeStateVector(bytes.slice())
   } catch {
@@ -77,12 +43,42 @@ function decodeStateVector(bytes: Uint8Array): Map<number, number> | undefined {
   }
 }
 
-/** Where the structs end, if they are the writer's and leave no gap. */
+/** As Yjs encodes it. */
+export function encodeStateVector(clocks: ReadonlyMap<number, number>): Uint8Array {
+  const encoder = encoding.createEncoder()
+  const entries = [...clocks].filter(([, clock]) => clock > 0).toSorted(([a], [b]) => b - a)
+  encoding.writeVarUint(encoder, entries.length)
+  for (const [client, clock] of entries) {
+    encoding.writeVarUint(encoder, client)
+    encoding.writeVarUint(encoder, clock)
+  }
+  return encoding.toUint8Array(encoder)
+}
+
+/**
+ * Where the structs end if they are the client's and go on from `from` without a gap, and what is wrong with the update
+ * otherwise.
+ *
+ * @param known - the state vector that it declares: it may refer to nothing beyond
+ */
+export function checkFreeUpdate(
+  { structs, deletions }: FreeUpdate,
+  known: ReadonlyMap<number, number>,
+  own: { readonly clientId: number; readonly from: number },
+): { readonly end: number } | { readonly problem: string } {
+  const end = endOf(structs, own)
+  if (end === undefined) return { problem: 'structs that do not go on where the last ended' }
+  const problem =
+    structs.map((struct) => problemOf(struct, known)).find(Boolean) ??
+    problemOfDeletions(deletions, known, { clientId: own.clientId, end })
+  return problem === undefined ? { end } : { problem }
+}
+
 function endOf(
   structs: readonly Struct[],
-  { clientId, nextClock }: { clientId: number; nextClock: number },
+  { clientId, from }: { clientId: number; from: number },
 ): number | undefined {
-  let clock = nextClock
+  let clock = from
   for (const struct of structs) {
     if (struct.id.client !== clientId || struct.id.clock !== clock) return undefined
     if (struct instanceof Y.Skip || !(struct.length > 0)) return undefined
@@ -94,12 +90,10 @@ function endOf(
 
 function problemOf(struct: Struct, known: ReadonlyMap<number, number>): string | undefined {
   if (!(struct instanceof Y.Item)) return undefined
-  // As decoded, the parent is the name of a root type, or an id, or to be taken from the neighbours.
-  const parent = struct.parent as unknown
+  const parent = parentOf(struct)
   if (typeof parent === 'string' && parent.startsWith(reservedPrefix))
     return 'fields among free types'
-  for (const place of [struct.origin, struct.rightOrigin, parent]) {
-    if (!(place instanceof Y.ID)) continue
+  for (const place of placesOf(struct)) {
     const limit =
       place.client === struct.id.client ? struct.id.clock : (known.get(place.client) ?? 0)
     if (place.clock >= limit) return 'a place beyond its state vector'
@@ -108,12 +102,12 @@ function problemOf(struct: Struct, known: ReadonlyMap<number, number>): string |
 }
 
 function problemOfDeletions(
-  { clients }: Decoded['ds'],
+  deletions: DeleteRanges,
   known: ReadonlyMap<number, number>,
-  own: { clientId: number; nextClock: number },
+  own: { clientId: number; end: number },
 ): string | undefined {
-  for (const [client, ranges] of clients) {
-    const limit = client === own.clientId ? own.nextClock : (known.get(client) ?? 0)
+  for (const [client, ranges] of deletions) {
+    const limit = client === own.clientId ? own.end : (known.get(client) ?? 0)
     for (const { clock, len } of ranges) {
       if (len <= 0 || clock + len > limit) return 'deletions beyond its state vector'
     }
@@ -121,23 +115,60 @@ function problemOfDeletions(
   return undefined
 }
 
-function withoutContent(struct: Struct): Struct {
-  if (struct instanceof Y.Item) struct.content = new Y.ContentDeleted(struct.length)
-  return struct
+/** As decoded: the name of a root type, the id of a type, or null where it is that of the neighbours. */
+export function parentOf(item: Y.Item): string | Y.ID | null {
+  return item.parent as unknown as string | Y.ID | null
 }
 
-/** Yjs V1 of structs of one client that leave no gap, and deletions. */
-function encodeStructs(structs: readonly Struct[], deletions: DeleteRanges): Uint8Array {
+/** What a struct refers to. */
+export function placesOf(struct: Struct): Y.ID[] {
+  if (!(struct instanceof Y.Item)) return []
+  return [struct.origin, struct.rightOrigin, parentOf(struct)].filter(
+    (place) => place instanceof Y.ID,
+  )
+}
+
+/** For each client id that an update refers to, where the places there end. Those that it brings itself are not among them. */
+export function referencesOf({ structs, deletions }: FreeUpdate): Map<number, number> {
+  const ends = new Map<number, number>()
+  const brought = broughtBy(structs)
+  const refer = (client: number, end: number): void => {
+    const from = brought.get(client)
+    // What lies behind the first struct of an update lies within it, or is refused.
+    const outside = from === undefined ? end : Math.min(end, from)
+    if (outside > (ends.get(client) ?? 0)) ends.set(client, outside)
+  }
+  for (const struct of structs)
+    for (const place of placesOf(struct)) refer(place.client, place.clock + 1)
+  for (const [client, ranges] of deletions) {
+    for (const { clock, len } of ranges) refer(client, clock + len)
+  }
+  return ends
+}
+
+/** Where the structs of each client begin. */
+function broughtBy(structs: readonly Struct[]): Map<number, number> {
+  const from = new Map<number, number>()
+  for (const { id } of structs) {
+    const known = from.get(id.client)
+    if (known === undefined || id.clock < known) from.set(id.client, id.clock)
+  }
+  return from
+}
+
+/** Yjs V1 of structs of one client that leave no gap, and deletions; neighbouring letters are one struct. */
+export function encodeFreeUpdate({ structs, deletions }: FreeUpdate): Uint8Array {
   const encoder = new Y.UpdateEncoderV1()
   const rest = encoder.restEncoder
-  const first = structs[0]
+  const written = joined(structs)
+  const first = written[0]
   if (first === undefined) encoding.writeVarUint(rest, 0)
   else {
     encoding.writeVarUint(rest, 1)
-    encoding.writeVarUint(rest, structs.length)
+    encoding.writeVarUint(rest, written.length)
     encoding.writeVarUint(rest, first.id.client)
     encoding.writeVarUint(rest, first.id.clock)
-    for (const struct of structs) struct.write(encoder, 0)
+    for (const struct of written) struct.write(encoder, 0)
   }
   const clients = [...deletions].filter(([, ranges]) => ranges.length > 0)
   encoding.writeVarUint(rest, clients.length)
@@ -152,60 +183,41 @@ function encodeStructs(structs: readonly Struct[], deletions: DeleteRanges): Uin
   return encoder.toUint8Array()
 }
 
-/**
- * The updates with the structs of this writer moved to another client id, beginning at clock 0: two branches of a feed
- * used the same ids for different things. Whoever wrote about the places of a branch means that of the original id.
- */
-export function withClientId(free: FreeState, clientId: number): Uint8Array {
-  const decoded = free.updates === undefined ? undefined : decodeFreeUpdate(free.updates)
-  if (decoded === undefined) return encodeStructs([], new Map())
-  const moved = (place: Y.ID): Y.ID =>
-    place.client === free.clientId && place.clock >= free.baseClock
-      ? Y.createID(clientId, place.clock - free.baseClock)
-      : place
-  for (const struct of decoded.structs) {
-    struct.id = moved(struct.id)
-    if (!(struct instanceof Y.Item)) continue
-    if (struct.origin !== null) struct.origin = moved(struct.origin)
-    if (struct.rightOrigin !== null) struct.rightOrigin = moved(struct.rightOrigin)
-    if ((struct.parent as unknown) instanceof Y.ID) struct.parent = moved(struct.parent as Y.ID)
+/** Letters typed one after the other, each behind the one before: the same as if they had been typed at once, and far shorter. */
+function joined(structs: readonly Struct[]): Struct[] {
+  const result: Struct[] = []
+  for (const struct of structs) {
+    const last = result.at(-1)
+    if (last === undefined || !joins(last, struct)) result.push(struct)
+    else last.length += struct.length
   }
-  const deletions: DeleteRanges = new Map()
-  for (const [client, ranges] of decoded.ds.clients) {
-    for (const { clock, len } of ranges) {
-      const own =
-        client === free.clientId ? Math.max(0, clock + len - Math.max(clock, free.baseClock)) : 0
-      const target = own > 0 ? clientId : client
-      if (own < len) add(deletions, client, { clock, len: len - own })
-      if (own > 0) {
-        add(deletions, target, {
-          clock: Math.max(clock, free.baseClock) - free.baseClock,
-          len: own,
-        })
-      }
-    }
-  }
-  return encodeStructs(decoded.structs, deletions)
+  return result
 }
 
-function add(deletions: DeleteRanges, client: number, range: { clock: number; len: number }): void {
-  const ranges = deletions.get(client) ?? []
-  ranges.push(range)
-  deletions.set(client, ranges)
+/** Moves the content of `right` to `left`, if it goes on there. */
+function joins(left: Struct, right: Struct): boolean {
+  if (!(left instanceof Y.Item) || !(right instanceof Y.Item)) return false
+  if (left.id.clock + left.length !== right.id.clock) return false
+  if (!Y.compareIDs(right.origin, left.lastId)) return false
+  if (!Y.compareIDs(left.rightOrigin, right.rightOrigin)) return false
+  if (left.content instanceof Y.ContentString && right.content instanceof Y.ContentString) {
+    return left.content.mergeWith(right.content)
+  }
+  if (left.content instanceof Y.ContentDeleted && right.content instanceof Y.ContentDeleted) {
+    return left.content.mergeWith(right.content)
+  }
+  return false
 }
 
-/** The client ids that the updates refer to, their own among them. */
-export function clientsIn(update: Uint8Array): Set<number> {
-  const clients = new Set<number>()
-  const decoded = decodeFreeUpdate(update)
-  if (decoded === undefined) return clients
-  for (const struct of decoded.structs) {
-    clients.add(struct.id.client)
-    if (!(struct instanceof Y.Item)) continue
-    for (const place of [struct.origin, struct.rightOrigin, struct.parent as unknown]) {
-      if (place instanceof Y.ID) clients.add(place.client)
-    }
+/** One after the other, of one client. */
+export function mergeFreeUpdates(updates: readonly FreeUpdate[]): FreeUpdate {
+  const sets = updates.map(({ deletions }) => {
+    const set = Y.createDeleteSet()
+    for (const [client, ranges] of deletions) set.clients.set(client, ranges)
+    return set
+  })
+  return {
+    structs: updates.flatMap(({ structs }) => structs),
+    deletions: Y.mergeDeleteSets(sets).clients,
   }
-  for (const client of decoded.ds.clients.keys()) clients.add(client)
-  return clients
 }

@@ -2,7 +2,7 @@
 import { bytesToHex, hexToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { limits } from '../core/limits.ts'
-import type { FreeState } from './free-update.ts'
+import type { FreeCommit, FreeState, WaitingUpdate } from './free-state.ts'
 import { acceptedWrites } from './record-state.ts'
 import type { AcceptedWrite, CommitStamp, RecordState, WriterState } from './record-state.ts'
 import { slotOf } from './slots.ts'
@@ -151,23 +151,62 @@ function decodeWrite(reader: ByteReader, stamps: readonly CommitStamp[]): Accept
   return { field, op, value, unseen, clock, commit }
 }
 
+// The head of free types.
+const withUpdates = 2
+const withWaiting = 4
+
 function encodeFree(out: ByteWriter, free: FreeState | undefined): void {
   if (free === undefined) {
     out.u8(0)
     return
   }
-  out.u8(free.updates === undefined ? 1 : 2)
-  out.varint(free.clientId).varint(free.baseClock).varint(free.nextClock)
-  if (free.updates !== undefined) out.lengthPrefixed(free.updates)
+  const { updates, waiting } = free
+  out.u8(1 | (updates === undefined ? 0 : withUpdates) | (waiting.length === 0 ? 0 : withWaiting))
+  out.varint(free.clientId).varint(free.baseClock)
+  // Differences, since a text has a commit for every few letters.
+  out.varint(free.commits.length)
+  let last: FreeCommit = { seq: 0, end: free.baseClock }
+  for (const commit of free.commits) {
+    out.varint(commit.seq - last.seq).varint(commit.end - last.end)
+    last = commit
+  }
+  if (updates !== undefined) out.lengthPrefixed(updates)
+  if (waiting.length === 0) return
+  out.varint(waiting.length)
+  for (const { seq, hidden, update } of waiting) {
+    out
+      .varint(seq)
+      .u8(hidden ? 1 : 0)
+      .lengthPrefixed(update)
+  }
 }
 
+const noUpdates: readonly WaitingUpdate[] = []
+
 function decodeFree(reader: ByteReader): FreeState | undefined {
-  const kind = reader.u8()
-  if (kind === 0) return undefined
+  const head = reader.u8()
+  if (head === 0) return undefined
+  const clientId = reader.varint()
+  const baseClock = reader.varint()
+  const commits: FreeCommit[] = []
+  let last: FreeCommit = { seq: 0, end: baseClock }
+  for (let rest = reader.count(2); rest > 0; rest--) {
+    last = { seq: last.seq + reader.varint(), end: last.end + reader.varint() }
+    commits.push(last)
+  }
+  const updates = (head & withUpdates) === 0 ? undefined : reader.lengthPrefixed(anyBytes).slice()
+  const waiting: WaitingUpdate[] = []
+  for (let rest = (head & withWaiting) === 0 ? 0 : reader.count(3); rest > 0; rest--) {
+    const seq = reader.varint()
+    const hidden = reader.u8() === 1
+    waiting.push({ seq, hidden, update: reader.lengthPrefixed(anyBytes).slice() })
+  }
   return {
-    clientId: reader.varint(),
-    baseClock: reader.varint(),
-    nextClock: reader.varint(),
-    updates: kind === 1 ? undefined : reader.lengthPrefixed(anyBytes).slice(),
+    clientId,
+    baseClock,
+    nextClock: last.end,
+    updates,
+    commits,
+    waiting: waiting.length === 0 ? noUpdates : waiting,
   }
 }

@@ -8,7 +8,7 @@ import type { HybridTime } from '../core/hybrid-time.ts'
 import { HavenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { encodeFieldsUpdate, readFieldsUpdate } from './fields-update.ts'
-import { appendFreeUpdate, type FreeState } from './free-update.ts'
+import { appendFreeUpdate, newFreeState, type FreeState } from './free-state.ts'
 import { countOf, countText, integerOf } from './counts.ts'
 import { isCompactJson } from './json-text.ts'
 import { elementPrefix, slotOf } from './slots.ts'
@@ -245,7 +245,10 @@ export function applyFieldsUpdate(
   return { state: withWriter(state, after), accepted: true }
 }
 
-/** Takes a free update of a commit in. docs/data-model.md, "Free types". */
+/**
+ * Takes a free update of a commit in. docs/data-model.md, "Free types". What is accepted does not count yet: `settleFree`
+ * tells when it does.
+ */
 export function applyFreeUpdate(
   state: RecordState,
   writer: Writer,
@@ -259,13 +262,8 @@ export function applyFreeUpdate(
   const before = writerState(state, writer)
   const inherited = nearestAncestor(state, writer, (ancestor) => ancestor.free !== undefined)
   const appended = appendFreeUpdate(
-    before.free ?? {
-      clientId: writer.freeClientId,
-      baseClock: inherited?.free?.nextClock ?? 0,
-      nextClock: inherited?.free?.nextClock ?? 0,
-      updates: undefined,
-    },
-    { update, stateVector, hidden },
+    before.free ?? newFreeState(writer.freeClientId, inherited?.free?.nextClock ?? 0),
+    { seq: commit.seq, update, stateVector, hidden },
   )
   if ('problem' in appended) return refused(state, touched(before, commit), appended.problem)
   return {

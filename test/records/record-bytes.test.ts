@@ -1,5 +1,6 @@
 import { fc, test } from '@fast-check/vitest'
 import { describe, expect } from 'vitest'
+import type { FreeCommit, FreeState } from '../../src/records/free-state.ts'
 import { FeedTable } from '../../src/records/feed-table.ts'
 import {
   decodeRecordState,
@@ -52,15 +53,7 @@ const anyState: fc.Arbitrary<RecordState> = fc
           }),
           { selector: (write) => write.field, maxLength: 8 },
         ),
-        free: fc.option(
-          fc.record({
-            clientId: fc.nat(2 ** 53 - 1),
-            baseClock: fc.nat(9),
-            nextClock: fc.nat(99),
-            updates: fc.option(fc.uint8Array(), { nil: undefined }),
-          }),
-          { nil: undefined },
-        ),
+        free: fc.option(anyFreeState(), { nil: undefined }),
       }),
       { maxLength: 4 },
     ),
@@ -125,6 +118,29 @@ const anyPayload: fc.Arbitrary<RecordPayload> = fc.record({
     { selector: (record) => record.id, maxLength: 5 },
   ),
 })
+
+function anyFreeState(): fc.Arbitrary<FreeState> {
+  return fc
+    .record({
+      clientId: fc.nat(2 ** 53 - 1),
+      baseClock: fc.nat(9),
+      steps: fc.array(fc.record({ seq: fc.nat(9), length: fc.nat(99) }), { maxLength: 4 }),
+      updates: fc.option(fc.uint8Array(), { nil: undefined }),
+      waiting: fc.array(
+        fc.record({ seq: fc.nat(99), hidden: fc.boolean(), update: fc.uint8Array() }),
+        { maxLength: 3 },
+      ),
+    })
+    .map(({ clientId, baseClock, steps, updates, waiting }) => {
+      const commits: FreeCommit[] = []
+      let last: FreeCommit = { seq: 0, end: baseClock }
+      for (const { seq, length } of steps) {
+        last = { seq: last.seq + seq, end: last.end + length }
+        commits.push(last)
+      }
+      return { clientId, baseClock, nextClock: last.end, updates, commits, waiting }
+    })
+}
 
 describe('the payload of a commit', () => {
   test.prop([fc.array(anyPayload, { maxLength: 5 })])(
