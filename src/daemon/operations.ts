@@ -7,6 +7,7 @@
 import type {
   ConflictsOptions,
   DeviceOperations,
+  HistoryOptions,
   InviteOptions,
   RecordChange,
   Resolution,
@@ -107,6 +108,10 @@ export const operations: { [M in Method]: OperationOf<M> } = {
       resolution,
       optional(options<ResolveOptions>({ urgent: boolean, seen: text })),
     ],
+  },
+  history: {
+    kind: 'call',
+    args: [text, text, optional(options<HistoryOptions>({ limit: number }))],
   },
   status: { kind: 'call', args: [] },
 }

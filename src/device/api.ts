@@ -187,6 +187,62 @@ export interface ResolveOptions {
   seen?: string | undefined
 }
 
+export interface HistoryOptions {
+  /** At most so many entries; default: all. */
+  limit?: number | undefined
+}
+/** Every write of a record that this device holds, the newest first: none comes before one that had seen it. */
+export interface RecordHistory {
+  id: string
+  collection: string
+  entries: HistoryEntry[]
+  /** There are older ones. */
+  more: boolean
+  /** What this device holds and can't read (yet): it may hold more of this record. */
+  unread: UnreadCommits[]
+}
+export interface HistoryEntry {
+  device: DeviceRef
+  /** Who wrote, where the device said so. */
+  actor: string | null
+  time: string
+  /** The clock of the device was visibly wrong: it had seen something later, or its time is yet to come. */
+  clockOff: boolean
+  commit: { feed: string; seq: number }
+  /** Null: the record as a whole, or something whose place is not known here. */
+  field: string | null
+  /** `put`, `delete` and so on; `text`: letters were typed or taken away; `edit`: another free type; `refused`: nobody knows what it would have been. */
+  op: string
+  /** Of `count`: what was added. Undefined: none, the field was removed. */
+  value: JsonText | undefined
+  /** What it took the place of: what was live in its causal past, as its author saw it. */
+  before: HistoryValue[]
+  /** Of `text`. */
+  text: { inserted: string[]; deleted: number } | null
+  /** How far its author knew the other feeds that ever wrote this record. */
+  seen: { device: DeviceRef; feed: string; seq: number }[]
+  /** It does not count, since its author was removed before, or may not write. */
+  hidden: boolean
+  /** Why it was not accepted, and changed nothing. */
+  refused: string | null
+  /** Letters that stand beside others that have not arrived here: they are not shown yet. */
+  waits: boolean
+}
+export interface HistoryValue {
+  op: string
+  value: JsonText | undefined
+  device: DeviceRef
+  time: string
+  commit: { feed: string; seq: number }
+}
+export interface UnreadCommits {
+  device: DeviceRef
+  feed: string
+  commits: number
+  /** `key`: this device lacks the key; `damaged`: they are being asked for again. */
+  reason: 'key' | 'damaged'
+}
+
 export interface PeerStatus {
   device: DeviceInfo
   /** The device's name again, for who reads only this level. */
@@ -290,6 +346,8 @@ export interface DeviceOperations {
     resolution: Resolution,
     options?: ResolveOptions,
   ): Promise<WriteResult>
+  /** @throws HavenError `NOT_FOUND` */
+  history(collection: string, id: string, options?: HistoryOptions): Promise<RecordHistory>
   status(): Promise<DeviceStatus>
 }
 

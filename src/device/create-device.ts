@@ -32,6 +32,7 @@ import type {
   DeviceOptions,
   DeviceStatus,
   FoundOptions,
+  HistoryOptions,
   ImportProgress,
   ImportResult,
   ImportSource,
@@ -42,6 +43,7 @@ import type {
   MembershipResult,
   MeshInfo,
   RecordChange,
+  RecordHistory,
   RecordVersionToken,
   RecordView,
   RecoverOptions,
@@ -60,6 +62,7 @@ import { MeshRuntime } from './mesh-runtime.ts'
 import { OpenRecord } from './open-record.ts'
 import { epochChange, loadMembership, membershipChange } from './own-membership.ts'
 import type { OwnMembership } from './own-membership.ts'
+import { recordHistory } from './record-history.ts'
 import { RecordOperations } from './record-operations.ts'
 import { homedir } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -673,6 +676,14 @@ class LocalDevice implements Device {
 
   #records(): RecordOperations {
     return new RecordOperations(this.#running())
+  }
+
+  async history(
+    collection: string,
+    id: string,
+    options: HistoryOptions = {},
+  ): Promise<RecordHistory> {
+    return recordHistory(this.#running(), collection, id, options)
   }
 
   async status(): Promise<DeviceStatus> {

@@ -207,6 +207,10 @@ export class MeshRuntime {
     return this.#options.store
   }
 
+  get clock(): Clock {
+    return this.#options.clock
+  }
+
   get replica(): Replica {
     return this.driver.engine.replica
   }

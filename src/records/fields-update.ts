@@ -5,6 +5,7 @@
  * arrays, gaps, numbers in longer forms) is how an insider could erase what others wrote; and since replicas must agree
  * on what is accepted, it decides by the bytes and by how far the writer had come, and by nothing else.
  */
+import * as decoding from 'lib0/decoding'
 import * as encoding from 'lib0/encoding'
 import { bytesToUtf8 } from '../core/bytes.ts'
 import { limits } from '../core/limits.ts'
@@ -115,6 +116,19 @@ export function readFieldsUpdate(
     if (error instanceof Refused) return { problem: error.message }
     throw error
   }
+}
+
+/**
+ * Where an update that was accepted begins in its writer's array: the `clock` with which it is read again. One without writes is read
+ * with any that is large enough.
+ */
+export function firstClockOf(update: Uint8Array): number {
+  const decoder = decoding.createDecoder(update)
+  if (decoding.readVarUint(decoder) === 0) return Number.MAX_SAFE_INTEGER
+  // How many structs, and of which client.
+  decoding.readVarUint(decoder)
+  decoding.readVarUint(decoder)
+  return decoding.readVarUint(decoder)
 }
 
 class Refused extends Error {}

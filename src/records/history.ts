@@ -3,7 +3,7 @@
  * A pure function of the writes and of who had seen what.
  */
 import { compareTimes, type HybridTime } from '../core/hybrid-time.ts'
-import { compareText, liveAmong, sees } from './candidates.ts'
+import { compareCandidates, compareText, liveAmong, sees } from './candidates.ts'
 import type { Candidate, Causality } from './candidates.ts'
 import { elementKey } from './slots.ts'
 import { isOfElement, type WriterId } from './writes.ts'
@@ -34,7 +34,8 @@ function compareHeads(a: Head, b: Head): number {
 }
 
 /**
- * What the write took the place of: what was live in its causal past, less what it names as unseen, which is what its author saw.
+ * What the write took the place of: what was live in its causal past, less what it names as unseen, which is what its author saw. The
+ * greatest first.
  *
  * @param before - of each writer what {@link seenOf} gives
  */
@@ -43,7 +44,9 @@ export function replacedBy(
   before: readonly Candidate[],
   causality: Causality,
 ): Candidate[] {
-  return liveAmong(before, causality).filter((other) => isOfTheSame(write, other))
+  return liveAmong(before, causality)
+    .filter((other) => isOfTheSame(write, other))
+    .toSorted((a, b) => compareCandidates(b, a))
 }
 
 /**

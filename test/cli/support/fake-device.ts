@@ -87,6 +87,7 @@ export function fakeDevice(parts: Partial<Device> = {}): FakeDevice {
       return { id, commit: { feed: 'f3'.repeat(16), seq: 7 } }
     },
     delete: async (_collection, id) => ({ id, commit: { feed: 'f3'.repeat(16), seq: 8 } }),
+    history: async (collection, id) => ({ id, collection, entries: [], more: false, unread: [] }),
     status: async () => statusOf({ device: info, mesh }),
     subscribe: (listener) => {
       listeners.add(listener)
