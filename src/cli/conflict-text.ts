@@ -69,15 +69,22 @@ export function conflictsText(
     ...(shown.length < review.length
       ? [`${(review.length - shown.length).toLocaleString('en')} more: haven conflicts --all`]
       : []),
-    ...legend([...open, ...shown]),
+    legend([...open, ...shown], width),
   ].join('\n\n')
 }
 
-function legend(shown: readonly Conflict[]): string[] {
-  if (shown.every(({ field }) => field === null)) return []
-  return [
-    'N is the number of the right value. Instead of --keep N: --keep-both where they hold together, or --value JSON.',
+function legend(shown: readonly Conflict[], width: number): string {
+  const ofFields = shown.some(({ field }) => field !== null)
+  const ofRecords = shown.some(({ field }) => field === null)
+  const sentences = [
+    ...(ofFields
+      ? [
+          'N is the number of the right value. Instead of --keep N: --keep-both where they hold together, or --value JSON.',
+        ]
+      : []),
+    ...(ofRecords ? ['A record goes with --delete instead of --keep.'] : []),
   ]
+  return sentences.flatMap((sentence) => wrapped(sentence, width)).join('\n')
 }
 
 function blockText(conflict: Conflict, width: number): string {
@@ -91,7 +98,8 @@ function blockText(conflict: Conflict, width: number): string {
   return [
     ...lines.flatMap((line) => indented(line, width, 2)),
     ...valueLines(conflict, width),
-    ...indented(commandText(conflict), width, 2),
+    // Not broken into lines: it is to be copied.
+    `  ${commandText(conflict)}`,
   ].join('\n')
 }
 
@@ -151,7 +159,7 @@ function whenText({ time, clockOff }: ListedValue): string {
 
 function commandText({ collection, id, field, seen }: Conflict): string {
   const words = ['haven resolve', shellWord(collection), shellWord(id)]
-  if (field === null) return [...words, '--seen', seen, '--keep', '  (or --delete)'].join(' ')
+  if (field === null) return [...words, '--seen', seen, '--keep'].join(' ')
   return [...words, shellWord(field), '--seen', seen, '--keep N'].join(' ')
 }
 

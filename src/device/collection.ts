@@ -11,7 +11,7 @@ import type { CommitStore, StoreChange } from '../feed/commit-store.ts'
 import { yjsClientId } from '../feed/descriptor.ts'
 import type { FeedDescriptor } from '../feed/descriptor.ts'
 import { CausalIndex } from '../records/causality.ts'
-import { hasConflicts } from '../records/conflict-check.ts'
+import { disputedPart, hasConflicts } from '../records/conflict-check.ts'
 import { ContentSum, recordHash } from '../records/content-hash.ts'
 import { canonicalFreeUpdate } from '../records/doc.ts'
 import { hasWaitingUpdates, settleFree, settlesForGood } from '../records/free-state.ts'
@@ -403,7 +403,7 @@ export class Collection {
   measure(arrived: RecordState): Measure {
     const { id } = arrived
     if (arrived.writers.size === 0)
-      return { id, exists: false, contested: false, inConflict: false, hash: undefined }
+      return { id, exists: false, contested: false, disputed: undefined, hash: undefined }
     if (arrived.writers.size > 1) this.#nameWritersOf(arrived)
     const state = this.#settledNow(arrived)
     const { exists, live, ...summary } = summaryOf(state, this.causal)
@@ -412,11 +412,11 @@ export class Collection {
     const free = canonicalFreeUpdate(state)
     const hash =
       live.length === 0 && free === undefined ? undefined : recordHash(id, { live, free })
-    const inConflict = hasConflicts(state, contested, {
-      causality: this.causal,
-      reading: this.reading,
-    })
-    return { id, exists, contested, inConflict, hash }
+    const how = { causality: this.causal, reading: this.reading }
+    const disputed = hasConflicts(state, contested, how)
+      ? disputedPart(arrived, how.reading)
+      : undefined
+    return { id, exists, contested, disputed, hash }
   }
 
   #apply(measure: Measure, sign: 1 | -1): void {
@@ -428,14 +428,17 @@ export class Collection {
   }
 
   /**
-   * The records that show a conflict; some that show none may be among them. Undefined where that is not known by the schema of now:
+   * The records that show a conflict, and of these as much as it follows from. Undefined where that is not known by the schema of now:
    * after {@link indexConflicts} it is.
    */
-  async inConflict(): Promise<string[] | undefined> {
-    return this.#index.isCurrent ? this.#index.inConflict() : undefined
+  async disputes(): Promise<RecordView[] | undefined> {
+    if (!this.#index.isCurrent) return undefined
+    const views: RecordView[] = []
+    for (const state of await this.#index.disputed()) views.push(await this.view(state))
+    return views
   }
 
-  /** Looks at every record for what {@link inConflict} needs, where that is not known. The caller holds the lock. */
+  /** Looks at every record for what {@link disputes} needs, where that is not known. The caller holds the lock. */
   async indexConflicts(): Promise<void> {
     if (!this.#index.isCurrent) await this.#indexAll(new Map())
   }
@@ -485,7 +488,8 @@ interface Reconsidered {
 const nothingReconsidered: Reconsidered = { changes: [], moved: [] }
 
 function isSame(before: Measure, after: Measure): boolean {
-  if (before.exists !== after.exists || before.inConflict !== after.inConflict) return false
+  if (before.exists !== after.exists) return false
+  if ((before.disputed === undefined) !== (after.disputed === undefined)) return false
   if (before.hash === undefined || after.hash === undefined) return before.hash === after.hash
   return equalBytes(before.hash, after.hash)
 }

@@ -1,6 +1,6 @@
 /**
- * Which records of a collection are contested and which show a conflict, kept as rows: neither arriving commits nor the list of
- * conflicts have to look at every record.
+ * Which records of a collection are contested and which show a conflict, kept as rows: neither what arrives nor the list of conflicts
+ * has to look at every record.
  *
  * The rows are written with the records that they follow from. That they are all there and what they are good for stands in a row of
  * its own: a store of an earlier version has none, and a new schema may see other conflicts. They are then made anew.
@@ -8,6 +8,8 @@
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import type { CommitStore, StoreChange } from '../feed/commit-store.ts'
 import type { Reading } from '../records/reading.ts'
+import { decodeRecordState, encodeRecordState } from '../records/record-bytes.ts'
+import type { RecordState } from '../records/record-state.ts'
 import { IdRows } from './id-rows.ts'
 
 /** What there is to know of one record. */
@@ -15,8 +17,8 @@ export interface Standing {
   readonly id: string
   /** Knowing more of who had seen what may change the verdict. */
   readonly contested: boolean
-  /** A conflict shows, open or to be looked at. */
-  readonly inConflict: boolean
+  /** A conflict shows, open or to be looked at: as much of the record as it follows from. */
+  readonly disputed: RecordState | undefined
 }
 
 /** Raised when the rows of earlier versions are not those that this one would have written. */
@@ -24,13 +26,14 @@ const format = 1
 /** Of a reading. */
 const digestBytes = 256
 const rowsAtOnce = 1_000
+const nothing = new Uint8Array(0)
 
 export class ConflictIndex {
   readonly #store: CommitStore
   readonly #reading: () => Reading
   readonly #name: string
   readonly #contested: IdRows
-  readonly #inConflict: IdRows
+  readonly #disputed: IdRows
   /** The rows of the contested records are all there. */
   #isKept = false
   /** Of the reading that the rows of the records in conflict follow from; empty: they have to be made anew. */
@@ -45,7 +48,7 @@ export class ConflictIndex {
     this.#reading = ports.reading
     this.#name = `indexed/${collection}`
     this.#contested = new IdRows(ports.store, `contested-${collection}`)
-    this.#inConflict = new IdRows(ports.store, `conflict-${collection}`)
+    this.#disputed = new IdRows(ports.store, `disputed-${collection}`)
   }
 
   /** @param isEmpty - no record of the collection has ever been written */
@@ -78,21 +81,20 @@ export class ConflictIndex {
     }
     if (this.#readBy !== digest) this.#readBy = ''
     const rows = this.#change()
-    const { id } = after
-    if (before.contested !== after.contested) rows.push(this.#contested.set(id, after.contested))
-    if (before.inConflict !== after.inConflict)
-      rows.push(this.#inConflict.set(id, after.inConflict))
+    if (before.contested !== after.contested) rows.push(this.#contestedRow(after))
+    if (before.disputed !== undefined || after.disputed !== undefined)
+      rows.push(this.#disputedRow(after))
     return rows
   }
 
   /** Ids of all records whose verdict may change with what is known of who saw what. */
   async contested(): Promise<Set<string>> {
-    return new Set([...(await this.#contested.all()), ...(await this.#inConflict.all())])
+    return new Set([...(await this.#contested.ids()), ...(await this.#disputed.ids())])
   }
 
-  /** Ids of the records that show a conflict. Some that show none may be among them. */
-  async inConflict(): Promise<string[]> {
-    return [...(await this.#inConflict.all())]
+  /** Of each record that shows a conflict what this follows from, as it is stored. Some that show none may be among them. */
+  async disputed(): Promise<RecordState[]> {
+    return (await this.#disputed.values()).map(decodeRecordState)
   }
 
   /** Makes the rows anew, of all records. Nothing else may change records meanwhile. */
@@ -104,9 +106,9 @@ export class ConflictIndex {
     await this.#store.batch(this.#change(), { sync: false })
     await this.#clear()
     let rows: StoreChange[] = []
-    for await (const { id, contested, inConflict } of records) {
-      if (contested) rows.push(this.#contested.set(id, true))
-      if (inConflict) rows.push(this.#inConflict.set(id, true))
+    for await (const record of records) {
+      if (record.contested) rows.push(this.#contestedRow(record))
+      if (record.disputed !== undefined) rows.push(this.#disputedRow(record))
       if (rows.length < rowsAtOnce) continue
       await this.#store.batch(rows, { sync: false })
       rows = []
@@ -125,9 +127,17 @@ export class ConflictIndex {
     return this.#change()
   }
 
+  #contestedRow({ id, contested }: Standing): StoreChange {
+    return this.#contested.set(id, contested ? nothing : undefined)
+  }
+
+  #disputedRow({ id, disputed }: Standing): StoreChange {
+    return this.#disputed.set(id, disputed && encodeRecordState(disputed))
+  }
+
   async #clear(): Promise<void> {
     await this.#contested.clear()
-    await this.#inConflict.clear()
+    await this.#disputed.clear()
   }
 
   #change(): StoreChange[] {

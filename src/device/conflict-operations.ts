@@ -26,6 +26,8 @@ import { rfc3339 } from './system.ts'
 
 export class ConflictOperations {
   readonly #runtime: MeshRuntime
+  /** By feed. */
+  readonly #devices = new Map<string, DeviceRef>()
 
   constructor(runtime: MeshRuntime) {
     this.#runtime = runtime
@@ -33,19 +35,20 @@ export class ConflictOperations {
 
   async list({ collection, titles = false }: ConflictsOptions): Promise<Conflict[]> {
     const names = collection === undefined ? this.#runtime.collectionNames() : [collection]
-    const found: Found[] = []
+    const found: Conflict[] = []
     for (const name of names) {
       const id = this.#runtime.collectionId(name)
       const inCollection = await this.#runtime.integrator.collection(id)
-      const ids = await this.#runtime.integrator.inConflict(id)
-      for (const state of await inCollection.states(ids)) {
-        const view = await inCollection.view(state)
-        for (const conflict of view.conflicts)
-          found.push({ name, collection: inCollection, view, conflict })
+      const views = await this.#runtime.integrator.disputes(id)
+      const titleOfRecord = titles ? await this.#titles(inCollection, views) : undefined
+      for (const view of views) {
+        for (const conflict of view.conflicts) {
+          const title = titleOfRecord?.get(view.id) ?? null
+          found.push(this.#listed({ name, collection: inCollection, view, conflict, title }))
+        }
       }
     }
-    const titleOfView = titles ? await this.#titles(found) : () => null
-    return found.map((each) => this.#listed(each, titleOfView(each.view))).toSorted(gravestFirst)
+    return found.toSorted(gravestFirst)
   }
 
   async resolve(
@@ -77,7 +80,7 @@ export class ConflictOperations {
     return { id, commit: commit === undefined ? null : { ...commit } }
   }
 
-  #listed({ name, collection, view, conflict }: Found, title: string | null): Conflict {
+  #listed({ name, collection, view, conflict, title }: Found): Conflict {
     const { field, kind, state, rank, values, base, problem } = conflict
     return {
       collection: name,
@@ -119,31 +122,44 @@ export class ConflictOperations {
   }
 
   #deviceOf({ feed }: LiveWrite): DeviceRef {
+    const known = this.#devices.get(feed)
+    if (known !== undefined) return known
     const descriptor = this.#runtime.replica.descriptor(feed)
     const id = descriptor === undefined ? '' : bytesToHex(descriptor.device)
-    return { id, name: this.#runtime.control.nameOf(id) }
+    const device = { id, name: this.#runtime.control.nameOf(id) }
+    this.#devices.set(feed, device)
+    return device
   }
 
   /** What people call the records: of what is about a patient, the patient too. */
-  async #titles(found: readonly Found[]): Promise<(view: SeenRecord) => string | null> {
-    const ids = new Set(found.flatMap(({ view }) => patientIdOf(view.fields) ?? []))
-    const patients = new Map<string, string>()
-    if (this.#runtime.collectionNames().includes(patientsName)) {
-      const collection = await this.#runtime.integrator.collection(
-        this.#runtime.collectionId(patientsName),
-      )
-      for (const state of await collection.states([...ids])) {
-        const title = titleOf((await collection.view(state)).fields)
-        if (title !== undefined) patients.set(state.id, title)
-      }
+  async #titles(
+    collection: Collection,
+    records: readonly SeenRecord[],
+  ): Promise<Map<string, string>> {
+    const fieldsOf = async (from: Collection, ids: Iterable<string>) => {
+      const fields = new Map<string, ReadonlyMap<string, string>>()
+      for (const state of await from.states([...ids]))
+        fields.set(state.id, (await from.view(state)).fields)
+      return fields
     }
-    return ({ fields }) => {
-      const patient = patients.get(patientIdOf(fields) ?? '')
-      const own = titleOf(fields)
-      return patient !== undefined && own !== undefined
-        ? `${own} of ${patient}`
-        : (own ?? patient ?? null)
+    const own = await fieldsOf(collection, new Set(records.map(({ id }) => id)))
+    const patientIds = new Set([...own.values()].flatMap((fields) => patientIdOf(fields) ?? []))
+    const patients = await this.#patients()
+    const ofPatients = patients === undefined ? own : await fieldsOf(patients, patientIds)
+    const titles = new Map<string, string>()
+    for (const [id, fields] of own) {
+      const patient = ofPatients.get(patientIdOf(fields) ?? '')
+      const parts = [titleOf(fields), patient && titleOf(patient)]
+      const title = parts.filter((part) => part !== undefined).join(' of ')
+      if (title !== '') titles.set(id, title)
     }
+    return titles
+  }
+
+  /** Undefined where this device can't read them. */
+  async #patients(): Promise<Collection | undefined> {
+    if (!this.#runtime.collectionNames().includes(patientsName)) return undefined
+    return this.#runtime.integrator.collection(this.#runtime.collectionId(patientsName))
   }
 }
 
@@ -154,6 +170,7 @@ interface Found {
   readonly collection: Collection
   readonly view: SeenRecord
   readonly conflict: SeenConflict
+  readonly title: string | null
 }
 
 /** JSON text, also of what is no value of the field by itself. */

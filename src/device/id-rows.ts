@@ -1,7 +1,5 @@
-/** Some of the ids of a collection's records, kept as rows, so that they are known without looking at every record. */
+/** Something about some of a collection's records, kept as rows, so that it is known without looking at every record. */
 import type { CommitStore, StoreChange } from '../feed/commit-store.ts'
-
-const present = new Uint8Array(0)
 
 export class IdRows {
   readonly #store: CommitStore
@@ -16,23 +14,34 @@ export class IdRows {
     this.#group = group
   }
 
-  /** Takes an id in, or out. Returns the row, to be written with what it follows from. */
-  set(id: string, isIn: boolean): StoreChange {
-    if (this.#ids === undefined) this.#changed.set(id, isIn)
-    else if (isIn) this.#ids.add(id)
-    else this.#ids.delete(id)
-    return { kind: 'secret', name: `${this.#group}/${id}`, value: isIn ? present : undefined }
+  /** Puts a record's value in place, or takes it out (undefined). Returns the row, to be written with what it follows from. */
+  set(id: string, value: Uint8Array | undefined): StoreChange {
+    if (this.#ids === undefined) this.#changed.set(id, value !== undefined)
+    else if (value === undefined) this.#ids.delete(id)
+    else this.#ids.add(id)
+    return { kind: 'secret', name: `${this.#group}/${id}`, value }
   }
 
-  async all(): Promise<ReadonlySet<string>> {
+  /** Also of rows that are still on their way. */
+  async ids(): Promise<ReadonlySet<string>> {
     if (this.#ids !== undefined) return this.#ids
     const rows = await this.#store.secrets(`${this.#group}/`)
     if (this.#ids === undefined) {
-      this.#ids = new Set(rows.map(({ name }) => name.slice(this.#group.length + 1)))
-      for (const [id, isIn] of this.#changed) this.set(id, isIn)
+      const ids = new Set(rows.map(({ name }) => name.slice(this.#group.length + 1)))
+      for (const [id, isIn] of this.#changed) {
+        if (isIn) ids.add(id)
+        else ids.delete(id)
+      }
       this.#changed.clear()
+      this.#ids = ids
     }
     return this.#ids
+  }
+
+  /** As they are stored, sorted by id. */
+  async values(): Promise<Uint8Array[]> {
+    const rows = await this.#store.secrets(`${this.#group}/`)
+    return rows.map(({ value }) => value)
   }
 
   async clear(): Promise<void> {

@@ -17,6 +17,7 @@ import { FeedTable } from '../records/feed-table.ts'
 import type { Reading } from '../records/reading.ts'
 import { applyFieldsUpdate, applyFreeUpdate, backOf } from '../records/record-state.ts'
 import type { RecordState, Writer } from '../records/record-state.ts'
+import type { RecordView } from '../records/visibility.ts'
 import type { Replica } from '../sync/replica.ts'
 import { Collection } from './collection.ts'
 import type { Measure } from './collection.ts'
@@ -123,13 +124,13 @@ export class Integrator {
     return collection
   }
 
-  /** Ids of the records of a collection that show a conflict; some that show none may be among them. */
-  async inConflict(id: string): Promise<string[]> {
+  /** The records of a collection that show a conflict, and of these as much as it follows from. */
+  async disputes(id: string): Promise<RecordView[]> {
     const collection = await this.collection(id)
     for (;;) {
       await this.idle()
-      const ids = await collection.inConflict()
-      if (ids !== undefined) return ids
+      const views = await collection.disputes()
+      if (views !== undefined) return views
       await this.#options.lock.run(() => collection.indexConflicts())
     }
   }

@@ -250,7 +250,7 @@ export class TestDevice {
       contentHash,
       records,
       contested: await idsOf('contested'),
-      inConflict: await idsOf('conflict'),
+      inConflict: await idsOf('disputed'),
     }
   }
 
