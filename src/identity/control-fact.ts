@@ -13,9 +13,9 @@ import { sealedEpochKeyBytes } from './epoch.ts'
 import { type FeedPlace, readFeedPlaces, writeFeedPlaces } from './feed-place.ts'
 import { meshIdOf } from './names.ts'
 import { decodeRevocation, type Revocation, verifyRevocation } from './revocation.ts'
-import { sealedFactMaxBytes } from './sealed-fact.ts'
+import { sealedFactMaxBytes, sealedSchemaMaxBytes } from './sealed-fact.ts'
 
-/** The numbers of the facts; 9 to 11 are reserved. */
+/** The numbers of the facts; 10 and 11 are reserved. */
 export const factTypes = {
   certificate: 1,
   revocation: 2,
@@ -25,6 +25,7 @@ export const factTypes = {
   void: 6,
   deviceName: 7,
   meshName: 8,
+  schema: 9,
   retiring: 12,
   rootKeys: 13,
 } as const
@@ -93,6 +94,16 @@ interface MeshNameFact {
   readonly name: Uint8Array
 }
 
+/** A version of a collection's schema. */
+export interface SchemaFact {
+  readonly kind: 'schema'
+  readonly collection: string
+  /** From 1. */
+  readonly version: number
+  /** Sealed: its text, see docs/data-model.md, "Schemas". */
+  readonly schema: Uint8Array
+}
+
 /** Its author is to be wiped: from here on it writes nothing else, and nobody counts on what it holds. */
 interface RetiringFact {
   readonly kind: 'retiring'
@@ -125,6 +136,7 @@ export type Fact =
   | VoidFact
   | DeviceNameFact
   | MeshNameFact
+  | SchemaFact
   | RetiringFact
   | RootKeysFact
   | UnknownFact
@@ -195,6 +207,12 @@ export function encodeFactBody(fact: Fact): Uint8Array {
       return new ByteWriter().bytes(hexToBytes(fact.device)).lengthPrefixed(fact.name).finish()
     case 'meshName':
       return new ByteWriter().lengthPrefixed(fact.name).finish()
+    case 'schema':
+      return new ByteWriter()
+        .bytes(hexToBytes(fact.collection))
+        .varint(fact.version)
+        .lengthPrefixed(fact.schema)
+        .finish()
     case 'retiring':
       return Uint8Array.of(fact.cancelled ? 1 : 0)
     case 'rootKeys':
@@ -304,6 +322,15 @@ const readers: ReadonlyMap<number, (reader: ByteReader) => Fact> = new Map([
     (reader): Fact => ({ kind: 'deviceName', device: key(reader), name: sealedText(reader) }),
   ],
   [factTypes.meshName, (reader): Fact => ({ kind: 'meshName', name: sealedText(reader) })],
+  [
+    factTypes.schema,
+    (reader): Fact => ({
+      kind: 'schema',
+      collection: id(reader),
+      version: readSchemaVersion(reader),
+      schema: reader.lengthPrefixed(sealedSchemaMaxBytes),
+    }),
+  ],
   [factTypes.retiring, readRetiring],
   [
     factTypes.rootKeys,
@@ -315,6 +342,12 @@ const readers: ReadonlyMap<number, (reader: ByteReader) => Fact> = new Map([
     }),
   ],
 ])
+
+function readSchemaVersion(reader: ByteReader): number {
+  const version = reader.varint()
+  if (version === 0) reader.fail('a schema with the number of the built-in one')
+  return version
+}
 
 function readRetiring(reader: ByteReader): Fact {
   const flag = reader.u8()

@@ -25,6 +25,7 @@ import type { FeedPlace } from './feed-place.ts'
 import { meshIdOf } from './names.ts'
 import { type Retirement, retirementsOf } from './retirement.ts'
 import type { Revocation } from './revocation.ts'
+import { type AnnouncedSchema, announcedSchemas } from './schema-announcement.ts'
 
 /** A fact that `verifyFact` accepted, and the commit that brought it. Ids are lower-case hex. */
 export interface PlacedFact {
@@ -109,6 +110,9 @@ export interface Membership {
    */
   cutsOf(device: string, feed: string): readonly (readonly FeedPlace[])[]
 
+  /** All that were announced of a collection, the lowest version first. */
+  schemas(collection: string): readonly AnnouncedSchema[]
+
   /** In the order of (depth, id). */
   epochs(collection: string): readonly AnnouncedEpoch[]
   /**
@@ -156,6 +160,7 @@ export function evaluateMembership(
   )
   const byAdmins = sorted.filter((placed) => verdict.isByAdmin(placed))
   const epochs = epochsByCollection(byAdmins)
+  const schemas = announcedSchemas(byAdmins.filter(isKind('schema')))
   const retirements = retirementsOf(sorted.filter(isShown))
 
   return {
@@ -195,6 +200,7 @@ export function evaluateMembership(
     isHidden,
     cutsOf: (device, feed) =>
       inForce.get(device)?.map(({ revocation }) => verdict.cut(revocation.id, feed)) ?? [],
+    schemas: (collection) => schemas.get(collection) ?? [],
     epochs: (collection) => epochs.get(collection) ?? [],
     newestEpoch: (collection, heldIds) =>
       epochs

@@ -1,29 +1,40 @@
-/** Names inside control facts, sealed to readers: couriers and servers carry them without learning them. */
+/** Names and schemas inside control facts, sealed to readers: couriers and servers carry them without learning them. */
 import { bytesToHex, concatBytes, emptyBytes, hexToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import type { Random } from '../core/environment.ts'
+import { limits } from '../core/limits.ts'
 import { open, seal } from '../crypto/cipher.ts'
 import { domainBytes } from '../crypto/hash.ts'
 import { hkdf } from '../crypto/kdf.ts'
 
 /** Text of a name or a reason, in UTF-8: a long sentence, so that facts stay small. */
-const sealedTextMaxBytes = 1_024
+const nameMaxBytes = 1_024
 /** Epoch id, salt, tag, and the text with its length. */
-export const sealedFactMaxBytes = 16 + 16 + 16 + sealedTextMaxBytes + 2
+export const sealedFactMaxBytes = 16 + 16 + 16 + nameMaxBytes + 2
+export const sealedSchemaMaxBytes = 16 + 16 + 16 + limits.schemaBytes + 3
+
+interface FactOfText {
+  readonly mesh: string
+  /** Number of the fact in which the text stands: it opens in no other. */
+  readonly type: number
+  /** UTF-8 bytes of the text; default: a name's. */
+  readonly maxBytes?: number
+}
 
 /**
- * @param fact.type - number of the fact in which it stands: it opens in no other
  * @param key.epoch - of `_labels`, in hex
- * @throws TypeError when the text is longer than {@link sealedTextMaxBytes}
+ * @throws TypeError when the text is longer than it may be
  */
 export function sealFactText(
   text: string,
-  fact: { readonly mesh: string; readonly type: number },
+  fact: FactOfText,
   key: { readonly epoch: string; readonly epochKey: Uint8Array },
   random: Random,
 ): Uint8Array {
+  if (Buffer.byteLength(text, 'utf8') > (fact.maxBytes ?? nameMaxBytes)) {
+    throw new TypeError('too long a text to be sealed')
+  }
   const plaintext = new ByteWriter(64).text(text).finish()
-  if (plaintext.length > sealedTextMaxBytes + 2) throw new TypeError('too long a text to be sealed')
   const salt = random.bytes(16)
   const { cipherKey, nonce } = derive(key.epochKey, salt, fact)
   const sealed = seal(cipherKey, nonce, plaintext, emptyBytes)
@@ -36,7 +47,7 @@ export function sealFactText(
  */
 export function openFactText(
   sealed: Uint8Array,
-  fact: { readonly mesh: string; readonly type: number },
+  fact: FactOfText,
   epochKey: (epoch: string) => Uint8Array | undefined,
 ): string | undefined {
   if (sealed.length < 32) return undefined
@@ -47,7 +58,7 @@ export function openFactText(
   if (plaintext === undefined) return undefined
   const reader = new ByteReader(plaintext, 'sealed text')
   try {
-    const text = reader.text(sealedTextMaxBytes)
+    const text = reader.text(fact.maxBytes ?? nameMaxBytes)
     reader.end()
     return text
   } catch {

@@ -1,6 +1,7 @@
 import { fc, test } from '@fast-check/vitest'
 import { expect } from 'vitest'
 import { bytesToHex, equalBytes, hexToBytes } from '../../src/core/bytes.ts'
+import { limits } from '../../src/core/limits.ts'
 import { isHavenError } from '../../src/core/errors.ts'
 import {
   carriesOnly,
@@ -72,6 +73,12 @@ const anyFact: fc.Arbitrary<Fact> = fc.oneof(
   fc.record({ kind: fc.constant('void'), feed: hexOf(16), seq: number, id: hexOf(32) }),
   fc.record({ kind: fc.constant('deviceName'), device: hexOf(32), name }),
   fc.record({ kind: fc.constant('meshName'), name }),
+  fc.record({
+    kind: fc.constant('schema'),
+    collection: hexOf(16),
+    version: fc.integer({ min: 1, max: 2 ** 31 }),
+    schema: fc.uint8Array({ maxLength: 2_000, size: 'max' }),
+  }),
   fc.record({ kind: fc.constant('retiring'), cancelled: fc.boolean() }),
   fc.record({
     kind: fc.constant('rootKeys'),
@@ -267,6 +274,34 @@ test.prop([fc.string({ maxLength: 100 })])(
     expect(openFactText(sealed, fact, () => undefined)).toBeUndefined()
   },
 )
+
+test('a schema has more room than a name, and not more than it may have', () => {
+  const random = seededRandom('schema')
+  const epochKey = newEpochKey(random)
+  const epoch = epochIdOf(epochKey)
+  const fact = { mesh: mesh.id, type: factTypes.schema, maxBytes: limits.schemaBytes }
+  const longest = 'é'.repeat(limits.schemaBytes / 2)
+  const sealed = sealFactText(longest, fact, { epoch, epochKey }, random)
+  expect(openFactText(sealed, fact, () => epochKey)).toBe(longest)
+  const schema = { kind: 'schema', collection: mesh.id, version: 1, schema: sealed } as const
+  expect(decodeFactBody(factTypes.schema, encodeFactBody(schema))).toEqual(schema)
+  // As a name it is too long, to be sealed and to be opened.
+  const asName = { mesh: mesh.id, type: factTypes.schema }
+  expect(openFactText(sealed, asName, () => epochKey)).toBeUndefined()
+  expect(() => sealFactText(longest, asName, { epoch, epochKey }, random)).toThrow(TypeError)
+  expect(() => sealFactText(`${longest}x`, fact, { epoch, epochKey }, random)).toThrow(TypeError)
+})
+
+test('there is no fact of the built-in schema', () => {
+  const fact = {
+    kind: 'schema',
+    collection: mesh.id,
+    version: 0,
+    schema: new Uint8Array(9),
+  } as const
+  const body = encodeFactBody(fact)
+  expect(() => decodeFactBody(factTypes.schema, body)).toThrow(malformed)
+})
 
 test('no damaged sealed name opens', () => {
   const random = seededRandom('name')

@@ -26,6 +26,7 @@ test('the recorded facts and hellos can be read', () => {
     'rootKeys',
     'retiring',
     'retiring',
+    'schema',
     'unknown',
   ])
   expect(encodeControlPayload(payload)).toEqual(hexToBytes(vectors.controlPayload))

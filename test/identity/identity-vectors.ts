@@ -63,6 +63,12 @@ export function identityVectors() {
   const sealed = (to: Uint8Array, first: number) =>
     sealEpochKey(epochKey, { mesh, collection, agreementKey: to }, counting(first))
   const name = sealFactText('Clinic North', { mesh, type: 7 }, { epoch, epochKey }, counting(4))
+  const schema = sealFactText(
+    '{"collection":"patients","version":2}',
+    { mesh, type: 9, maxBytes: 65_536 },
+    { epoch, epochKey },
+    counting(12),
+  )
   const facts: Fact[] = [
     { kind: 'certificate', certificate: otherCertificate },
     { kind: 'revocation', revocation },
@@ -84,6 +90,7 @@ export function identityVectors() {
     rootKeysFact({ signing: root, agreementKey: rootAgreement.publicKey }),
     { kind: 'retiring', cancelled: false },
     { kind: 'retiring', cancelled: true },
+    { kind: 'schema', collection, version: 2, schema },
     { kind: 'unknown', type: 99, body: sequence(9, 5) },
   ]
   const invitation = newInvitation(

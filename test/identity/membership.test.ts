@@ -1,7 +1,7 @@
 import { fc, test } from '@fast-check/vitest'
 import { expect } from 'vitest'
 import { verifyChain } from '../../src/identity/certificate-chain.ts'
-import type { EpochFact } from '../../src/identity/control-fact.ts'
+import type { EpochFact, Fact } from '../../src/identity/control-fact.ts'
 import { rootKeysFact } from '../../src/identity/control-fact.ts'
 import { evaluateMembership, grantsFor, type Membership } from '../../src/identity/membership.ts'
 import { commitId, placeOf, type TestDevice, TestMesh } from './test-mesh.ts'
@@ -348,6 +348,67 @@ test('of two branches of a feed, the one that retires stands', () => {
     expect(mesh.evaluate([...mesh.facts, branch]).isRetiring(nurse.id)).toBe(true)
     expect(mesh.evaluate([branch, ...mesh.facts]).isRetiring(nurse.id)).toBe(true)
   }
+})
+
+const schemaFact = (version: number, text = 'x'): Fact => ({
+  kind: 'schema',
+  collection: 'aa'.repeat(16),
+  version,
+  schema: new TextEncoder().encode(text),
+})
+const announcedIn = (mesh: TestMesh, facts = mesh.facts) =>
+  mesh
+    .evaluate(facts)
+    .schemas('aa'.repeat(16))
+    .map(({ version, author, counts, schema }) => ({
+      version,
+      author,
+      counts,
+      text: new TextDecoder().decode(schema),
+    }))
+
+test('schemas count by admins only, and for an admin they only go up', () => {
+  const mesh = new TestMesh()
+  const founder = mesh.founder()
+  const nurse = mesh.enrol(founder, 'clinician')
+  mesh.write(founder, schemaFact(2, 'two'))
+  mesh.write(founder, schemaFact(2, 'again'))
+  mesh.write(founder, schemaFact(1, 'too late'))
+  mesh.write(nurse, schemaFact(3, 'no admin'))
+  mesh.write(founder, schemaFact(5, 'five'))
+  expect(announcedIn(mesh)).toEqual([
+    { version: 2, author: founder.id, counts: true, text: 'two' },
+    { version: 5, author: founder.id, counts: true, text: 'five' },
+  ])
+  expect(mesh.evaluate().schemas('bb'.repeat(16))).toEqual([])
+})
+
+test('of two admins who announce one version, the first counts, in whatever order they are heard', () => {
+  const mesh = new TestMesh()
+  const founder = mesh.founder()
+  const other = mesh.enrol(founder, 'admin')
+  mesh.write(other, schemaFact(1, 'one'))
+  mesh.write(founder, schemaFact(1, 'another'))
+  mesh.write(founder, schemaFact(2, 'two'))
+  const expected = [
+    { version: 1, author: other.id, counts: true, text: 'one' },
+    { version: 1, author: founder.id, counts: false, text: 'another' },
+    { version: 2, author: founder.id, counts: true, text: 'two' },
+  ]
+  expect(announcedIn(mesh)).toEqual(expected)
+  expect(announcedIn(mesh, mesh.facts.toReversed())).toEqual(expected)
+})
+
+test('what an admin announced before it was removed goes on to count', () => {
+  const mesh = new TestMesh()
+  const founder = mesh.founder()
+  const other = mesh.enrol(founder, 'admin')
+  mesh.write(other, schemaFact(1, 'before'))
+  mesh.revoke(founder, other, [placeOf(other)])
+  mesh.write(other, schemaFact(2, 'after'))
+  expect(announcedIn(mesh)).toEqual([
+    { version: 1, author: other.id, counts: true, text: 'before' },
+  ])
 })
 
 test('writers use the deepest epoch that an admin announced, that they hold and may use', () => {
