@@ -9,6 +9,7 @@ import { addCount } from './commands/count.ts'
 import { addDelete } from './commands/delete.ts'
 import { addExport } from './commands/export.ts'
 import { addGet } from './commands/get.ts'
+import { addHistory } from './commands/history.ts'
 import { addImport } from './commands/import.ts'
 import { addInit } from './commands/init.ts'
 import { addInvite } from './commands/invite.ts'
@@ -82,7 +83,7 @@ function createProgram(cli: Cli): Command {
   for (const add of [addImport, addExport, addList, addGet, addSet, addDelete]) add(program, cli)
   for (const add of [addAdd, addRemove, addCount]) add(program, cli)
   for (const add of [addConflicts, addResolve]) add(program, cli)
-  addStatus(program, cli)
+  for (const add of [addHistory, addStatus]) add(program, cli)
   return program
 }
 
