@@ -11,11 +11,12 @@ import {
   type WriterState,
 } from './record-state.ts'
 import { elementKey } from './slots.ts'
-import { isOfElement } from './writes.ts'
+import { isOfElement, type WriterId } from './writes.ts'
 
 /** What visibility needs of a CausalIndex. */
 export interface Causality {
   isInPast(a: Place, b: Place): boolean
+  isBranchOf(writer: WriterId, ancestor: WriterId): boolean
 }
 
 /** A write that its own writer has not replaced. */

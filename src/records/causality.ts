@@ -67,6 +67,14 @@ export class CausalIndex {
     }
   }
 
+  /** Whether a writer is a branch of a forked feed, and goes on from what the other one had written. */
+  isBranchOf(writer: WriterId, ancestor: WriterId): boolean {
+    const wanted = this.#indexOf(ancestor)
+    let at = this.#parents[this.#indexOf(writer)]
+    while (at !== undefined && at.writer !== wanted) at = this.#parents[at.writer]
+    return at !== undefined
+  }
+
   /** Whether commit `a` lies in the causal past of commit `b`; not of itself. */
   isInPast(a: Place, b: Place): boolean {
     const writerOfA = this.#indexOf(a.writer)

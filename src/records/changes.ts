@@ -43,6 +43,8 @@ export function writesFor(
   const unseen = unseenSince(seen, view.live)
   const hasLenses = reading.lensesOf(view.id) !== undefined
   return writes.map((write) => {
+    // What is counted is added to whatever there is.
+    if (write.op === 'count') return write
     // Between versions of a schema other names may mean the same field.
     const places = unseen.filter(
       ({ feed, seq }) =>

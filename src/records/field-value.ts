@@ -195,15 +195,8 @@ function counter(
       .filter(
         (other) =>
           other.write.op === 'count' &&
-          other.by !== one.by &&
           other.by.feed === one.by.feed &&
-          causality.isInPast(
-            { writer: other.by.writer, seq: other.write.commit.seq },
-            {
-              writer: one.by.writer,
-              seq: one.write.commit.seq,
-            },
-          ),
+          causality.isBranchOf(one.by.writer, other.by.writer),
       )
       .toSorted((a, b) => b.write.commit.seq - a.write.commit.seq)[0]
     if (inherited !== undefined) sum -= BigInt(countOf(inherited.write.value)!.total)

@@ -363,6 +363,8 @@ function besideAfter(
     readonly feed: string
   },
 ): readonly AcceptedWrite[] {
+  // A total goes on from the one before, whether its author had that in view or not.
+  if (write.op === 'count') return own.beside
   const isUnseen = (earlier: AcceptedWrite): boolean =>
     write.unseen.some(({ feed, seq }) => feed === own.feed && seq === earlier.commit.seq)
   const stays = own.beside.filter((earlier) => !replacesOwn(write, earlier) || isUnseen(earlier))

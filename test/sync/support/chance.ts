@@ -26,4 +26,18 @@ export class Chance {
   pick<T>(items: readonly T[]): T {
     return items[this.int(0, items.length - 1)]!
   }
+
+  /** True so often, from 0 to 1. */
+  chance(probability: number): boolean {
+    return this.next() < probability
+  }
+
+  shuffled<T>(items: readonly T[]): T[] {
+    const shuffled = [...items]
+    for (let i = shuffled.length - 1; i > 0; i--) {
+      const j = this.int(0, i)
+      ;[shuffled[i], shuffled[j]] = [shuffled[j]!, shuffled[i]!]
+    }
+    return shuffled
+  }
 }

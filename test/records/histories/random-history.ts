@@ -1,0 +1,398 @@
+/** Random histories of a few devices that write, meet, lose their way and come back, and the truth about them. */
+import type * as Y from 'yjs'
+import { isHavenError } from '../../../src/core/errors.ts'
+import { writesFor, type Change as Wish } from '../../../src/records/changes.ts'
+import { encodeFieldsUpdate } from '../../../src/records/fields-update.ts'
+import type { Reading } from '../../../src/records/reading.ts'
+import type { RecordPayload } from '../../../src/records/record-payload.ts'
+import { versionOf, type RecordVersion } from '../../../src/records/record-version.ts'
+import { writesToSettle, type Resolution } from '../../../src/records/resolution.ts'
+import type { RecordView } from '../../../src/records/visibility.ts'
+import type { PlannedWrite } from '../../../src/records/writes.ts'
+import {
+  placeName,
+  type TrueChange,
+  type TrueCommit,
+  type TrueEdit,
+} from '../../../simulations/checks/truth.ts'
+import { Chance } from '../../sync/support/chance.ts'
+import {
+  clientsOf,
+  noCommit,
+  Replica,
+  type Backup,
+  type Change,
+  type Commit,
+} from './simulated-replica.ts'
+import { elements, fieldNames, records, wardReading } from './ward.ts'
+
+export interface History {
+  readonly commits: readonly Commit[]
+  readonly truths: ReadonlyMap<string, TrueCommit>
+  readonly devices: readonly Device[]
+  readonly reading: Reading
+  /** For what is to be done with it: other numbers than those that made it. */
+  readonly chance: Chance
+}
+
+export interface Device {
+  replica: Replica
+  /** The routine lane and the urgent one, of the present incarnation. */
+  readonly feeds: string[]
+  readonly skewMs: number
+  backup: Backup | undefined
+  /** By record: what forms that are open show. */
+  readonly forms: Map<string, RecordVersion>
+}
+
+export interface HistoryOptions {
+  readonly steps?: number
+  /** Called whenever a device has written or received. */
+  readonly onStep?: (device: Device, truths: ReadonlyMap<string, TrueCommit>) => void
+  readonly readings?: readonly Reading[]
+  readonly names?: readonly string[]
+  /** Whether some authors break the rules. */
+  readonly honest?: boolean
+}
+
+const yearMs = 365 * 24 * 60 * 60 * 1000
+const startMs = 56 * yearMs
+
+export function randomHistory(seed: number, options: HistoryOptions = {}): History {
+  const chance = new Chance(seed)
+  const { steps = 30, onStep } = options
+  const readings = options.readings ?? [wardReading(chance.chance(0.5) ? 'confirm' : 'resurrect')]
+  const devices = [0, 1, 2, 3].map((i): Device => {
+    const skewMs = chance.chance(0.3) ? chance.pick([-60 * yearMs, 74 * yearMs, -10, 10, 0]) : 0
+    const how = { nowMs: startMs + skewMs, storesBytes: chance.chance(0.3) }
+    return {
+      replica: new Replica(chance.pick(readings), how),
+      feeds: [0, 1].map((lane) => `${i}${lane}`.repeat(16)),
+      skewMs,
+      backup: undefined,
+      forms: new Map(),
+    }
+  })
+  const player = new Player(chance, devices, options)
+  for (let step = 0; step < steps; step++) {
+    const device = chance.pick(devices)
+    device.replica.nowMs = startMs + device.skewMs + step * chance.pick([0, 1, 1000])
+    player.step(device)
+    onStep?.(device, player.truths)
+  }
+  return {
+    commits: player.commits,
+    truths: player.truths,
+    devices,
+    reading: readings[0]!,
+    chance: new Chance(seed ^ 0x5eed),
+  }
+}
+
+/** A replica that holds these, in this order. */
+export function replicaOf(commits: readonly Commit[], reading: Reading, nowMs = startMs): Replica {
+  const replica = new Replica(reading, { nowMs })
+  for (const commit of commits) replica.receive(commit)
+  return replica
+}
+
+/** All in any order in which each comes after its predecessor. */
+export function interleaved(commits: readonly Commit[], chance: Chance): Commit[] {
+  const rest = chance.shuffled(commits)
+  const done = new Set([noCommit])
+  const ordered: Commit[] = []
+  while (rest.length > 0) {
+    const [next] = rest.splice(
+      rest.findIndex(({ prev }) => done.has(prev)),
+      1,
+    )
+    ordered.push(next!)
+    done.add(next!.id)
+  }
+  return ordered
+}
+
+class Player {
+  readonly commits: Commit[] = []
+  readonly truths = new Map<string, TrueCommit>()
+  readonly #chance: Chance
+  readonly #devices: readonly Device[]
+  readonly #options: HistoryOptions
+  readonly #names: readonly string[]
+  #unique = 0
+
+  constructor(chance: Chance, devices: readonly Device[], options: HistoryOptions) {
+    this.#chance = chance
+    this.#devices = devices
+    this.#options = options
+    // Few fields meet more often.
+    const all = options.names ?? fieldNames
+    this.#names = chance.shuffled(all).slice(0, chance.int(1, all.length))
+  }
+
+  step(device: Device): void {
+    const choice = this.#chance.int(0, 99)
+    if (choice < 50) this.#write(device)
+    else if (choice < 78) this.#meet(device, this.#chance.pick(this.#devices), 1)
+    else if (choice < 83) this.#meet(device, this.#chance.pick(this.#devices), 100)
+    else if (choice < 88) this.#openForm(device)
+    else if (choice < 92) device.backup = device.replica.backup()
+    else if (choice < 96 && device.backup !== undefined) {
+      device.replica = device.replica.restored(device.backup)
+    } else if (choice < 98) this.#newIncarnation(device, this.#chance.int(0, 1))
+  }
+
+  #openForm(device: Device): void {
+    const record = this.#chance.pick(records)
+    device.forms.set(record, versionOf(device.replica.state(record)))
+  }
+
+  /** Some chains of what the other one has. */
+  #meet(device: Device, other: Device, times: number): void {
+    for (let i = 0; i < times; i++) {
+      const { replica } = device
+      const missing = [...other.replica.commits.values()].filter(
+        ({ id }) => !replica.commits.has(id),
+      )
+      if (missing.length === 0) return
+      const chain: Commit[] = []
+      for (
+        let next: Commit | undefined = this.#chance.pick(missing);
+        next !== undefined && !replica.commits.has(next.id);
+        next = other.replica.commits.get(next.prev)
+      ) {
+        chain.push(next)
+      }
+      for (const commit of chain.toReversed()) replica.receive(commit)
+    }
+  }
+
+  #newIncarnation(device: Device, lane: number): void {
+    device.feeds[lane] = `f${(this.#unique++).toString(16).padStart(7, '0')}`.repeat(4)
+  }
+
+  #write(device: Device): void {
+    const { replica } = device
+    const lane = this.#chance.chance(0.7) ? 0 : 1
+    // Once a device learns that it was restored, it goes on as a new incarnation.
+    if (replica.holdsOtherBranch(device.feeds[lane]!)) this.#newIncarnation(device, lane)
+    const feed = device.feeds[lane]!
+    const link = this.#chance.chance(0.06)
+    const changes = new Map<string, Change>()
+    const edits = new Map<string, TrueEdit[]>()
+    for (const record of records) {
+      if (!link && this.#chance.chance(0.3)) continue
+      const edit = this.#names.includes('note') && this.#chance.chance(0.2)
+      const plans = edit && this.#chance.chance(0.7) ? [] : [...this.#plans(device, feed, record)]
+      if (link) plans.push(linkPlan(record, this.#chance.chance(0.7) ? 'add' : 'remove'))
+      changes.set(record, { plans, edit: edit ? this.#edit(record, edits) : undefined })
+    }
+    if (changes.size === 0) return
+    const held = new Set<string>()
+    for (const id of replica.commits.keys()) {
+      held.add(id)
+      for (const earlier of this.truths.get(id)!.held) held.add(earlier)
+    }
+    const spoils = this.#options.honest !== true && this.#chance.chance(0.04)
+    const { commit, planned } = replica.write(feed, {
+      records: changes,
+      mischief: (payload) => {
+        if (this.#options.honest === true) return payload
+        const liar = this.#chance.chance(0.12) ? this.#withLies(payload) : payload
+        return spoils ? this.#withSpoiltUpdates(liar) : liar
+      },
+    })
+    const truth = new Map<string, TrueChange>()
+    for (const [record, writes] of spoils ? [] : planned) {
+      truth.set(record, { writes: writes.map(trueWrite), edits: edits.get(record) ?? [] })
+    }
+    this.commits.push(commit)
+    this.truths.set(commit.id, { ...commit, held, changes: truth })
+  }
+
+  #plans(device: Device, feed: string, record: string): Change['plans'] {
+    const seen = this.#chance.chance(0.35) ? device.forms.get(record) : undefined
+    // What stood beside it in the same commit could not be named as unseen.
+    const callers = seen === undefined ? this.#chance.pick([1, 1, 1, 2, 3]) : 1
+    return Array.from({ length: callers }, () => this.#plan(device, { feed, record, seen }))
+  }
+
+  /** What one caller wants: mostly what a program of this version would write. */
+  #plan(
+    { replica }: Device,
+    { feed, record, seen }: { feed: string; record: string; seen: RecordVersion | undefined },
+  ): Change['plans'][number] {
+    const chance = this.#chance
+    const { reading } = replica
+    const named = replica.feedsNamedBy(feed)
+    const live = replica.view(record).live.filter((one) => named.indexOf(one.feed) !== undefined)
+    return (view) => {
+      try {
+        if (chance.chance(0.12)) return this.#resolution(view, reading)
+        if (this.#options.honest !== true && chance.chance(0.2)) {
+          return this.#anything(live)
+        }
+        return writesFor(view, this.#wishes(view), { reading, seen })
+      } catch (error) {
+        // What nobody is allowed to ask for, nobody writes.
+        if (isHavenError(error)) return []
+        throw error
+      }
+    }
+  }
+
+  #wishes(view: RecordView): Wish[] {
+    const chance = this.#chance
+    if (chance.chance(0.1)) return [{ op: chance.pick(['delete', 'delete', 'restore']) }]
+    return chance
+      .shuffled(this.#names)
+      .slice(0, chance.int(1, 3))
+      .map((field) => this.#wish(view, field))
+  }
+
+  #wish(view: RecordView, field: string): Wish {
+    const chance = this.#chance
+    if (chance.chance(0.08)) return { op: 'put', field, value: undefined }
+    switch (field) {
+      case 'set':
+      case '~same':
+        if (chance.chance(0.3)) return { op: 'put', field, value: this.#list() }
+        return {
+          op: chance.chance(0.6) ? 'add' : 'remove',
+          field,
+          value: chance.pick(elements),
+        }
+      case 'stock':
+        return chance.chance(0.25)
+          ? { op: 'put', field, value: String(chance.int(0, 50)) }
+          : { op: 'count', field, delta: chance.int(-5, 9) }
+      case 'all':
+        return chance.chance(0.1)
+          ? { op: 'keep', field, values: [this.#value(), view.fields.get(field) ?? '0'] }
+          : { op: 'put', field, value: this.#value() }
+      default:
+        return { op: 'put', field, value: this.#value() }
+    }
+  }
+
+  #value(): string {
+    return this.#chance.chance(0.2) ? '"same"' : `"v${this.#unique++}"`
+  }
+
+  #list(): string {
+    const chance = this.#chance
+    return `[${chance.shuffled(elements).slice(0, chance.int(0, 3)).join(',')}]`
+  }
+
+  #resolution(view: RecordView, reading: Reading): PlannedWrite[] {
+    const chance = this.#chance
+    if (view.conflicts.length === 0) return []
+    const conflict = chance.pick(view.conflicts)
+    const resolution: Resolution =
+      conflict.field === ''
+        ? { record: chance.pick(['keep', 'delete']) }
+        : chance.pick<Resolution>([
+            { keep: chance.int(1, conflict.values.length) },
+            { value: this.#value() },
+            { keepBoth: true },
+          ])
+    return writesToSettle(view, conflict, { resolution, reading })
+  }
+
+  /** Ops that go together or not, with any places set aside: of other versions, or of whoever uses the format freely. */
+  #anything(live: RecordView['live']): PlannedWrite[] {
+    const chance = this.#chance
+    return chance
+      .shuffled([...this.#names, ''])
+      .slice(0, chance.int(1, 3))
+      .map((field) => {
+        const unseen = chance.chance(0.3)
+          ? chance
+              .shuffled(live)
+              .slice(0, 2)
+              .map(({ feed, seq }) => ({ feed, seq }))
+          : []
+        return { field, ...this.#op(field), ...(unseen.length > 0 && { unseen }) }
+      })
+  }
+
+  #op(field: string): Pick<PlannedWrite, 'op' | 'value'> {
+    const chance = this.#chance
+    const op = chance.pick(
+      field === ''
+        ? ['delete', 'delete', 'restore', 'vote']
+        : ['put', 'put', 'put', 'add', 'remove', 'count', 'keep', 'vote'],
+    )
+    const value = (): string | undefined => {
+      if (op === 'delete' || op === 'restore') return undefined
+      if (op === 'add' || op === 'remove') return chance.pick(elements)
+      if (op === 'count') return String(chance.int(-5, 5))
+      if (op === 'keep') return `[${this.#value()},${this.#value()}]`
+      if (chance.chance(0.2)) return undefined
+      return chance.pick([this.#value(), this.#list(), String(chance.int(0, 9))])
+    }
+    return { op, value: value() }
+  }
+
+  /** Letters that nobody else types. */
+  #edit(record: string, edits: Map<string, TrueEdit[]>): (doc: Y.Doc) => void {
+    const chance = this.#chance
+    return (doc) => {
+      const text = doc.getText('note')
+      const at = chance.int(0, text.length)
+      const inserted = String.fromCharCode(0x4e00 + this.#unique++, 0x4e00 + this.#unique++)
+      const count = chance.chance(0.3) ? Math.min(chance.int(1, 3), text.length - at) : 0
+      const deleted = text.toJSON().slice(at, at + count)
+      text.delete(at, count)
+      text.insert(at, inserted)
+      edits.set(record, [{ field: 'note', inserted, deleted }])
+    }
+  }
+
+  /** Entries about places that are not there, or that hold something else. */
+  #withLies(payload: RecordPayload): RecordPayload {
+    const chance = this.#chance
+    const lies = [0, 1].map(() => {
+      const commit = this.commits.length === 0 ? undefined : chance.pick(this.commits)
+      return {
+        feed: chance.chance(0.7) && commit !== undefined ? commit.feed : 'ee'.repeat(16),
+        seq: chance.pick([1, commit?.seq ?? 2, 1000, Number.MAX_SAFE_INTEGER]),
+        id: Uint8Array.of(0xbb, ...chance.bytes(3)),
+      }
+    })
+    return { ...payload, context: [...payload.context, ...lies] }
+  }
+
+  /** Updates that would change what others wrote, or nothing at all. */
+  #withSpoiltUpdates(payload: RecordPayload): RecordPayload {
+    const chance = this.#chance
+    const victim = clientsOf('00'.repeat(16))
+    const put = { field: 'last', op: 'put', value: '"spoilt"' }
+    const spoilt = (): Uint8Array =>
+      chance.pick([
+        chance.bytes(chance.int(1, 40)),
+        encodeFieldsUpdate(victim.clientId + 7, 3, { writes: [put], deletedClocks: [] }),
+        encodeFieldsUpdate(victim.clientId + 7, 0, { writes: [], deletedClocks: [0, 1, 2] }),
+      ])
+    return {
+      ...payload,
+      records: payload.records.map(({ id, back, fields, free }) => ({
+        id,
+        back,
+        ...(fields !== undefined && { fields: spoilt() }),
+        ...(free !== undefined && { free: { ...free, update: chance.bytes(12) } }),
+      })),
+    }
+  }
+}
+
+/** Both records of a link say so. */
+function linkPlan(record: string, op: 'add' | 'remove'): Change['plans'][number] {
+  const other = records.find((each) => each !== record)!
+  return () => [{ field: '~same', op, value: JSON.stringify(other) }]
+}
+
+function trueWrite({ field, op, value, unseen = [] }: PlannedWrite): TrueChange['writes'][number] {
+  // What was counted is not undone by not having been seen.
+  return { field, op, value, unseen: unseen.map(({ feed, seq }) => placeName(feed, seq)) }
+}
