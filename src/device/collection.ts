@@ -281,7 +281,6 @@ export class Collection {
     if (still.length === 0) this.#pending.delete(feed)
     else this.#pending.set(feed, still)
     // Their records were not touched by what arrived, but what replaces what may have changed.
-    if (!this.#index.isKept) await this.#indexAll(fresh)
     const ids = await this.#index.contested()
     const stored = await this.states([...ids].filter((id) => !fresh.has(id)))
     const contested = [...stored, ...[...fresh.values()].filter(({ id }) => ids.has(id))]
@@ -440,16 +439,13 @@ export class Collection {
 
   /** Looks at every record for what {@link disputes} needs, where that is not known. The caller holds the lock. */
   async indexConflicts(): Promise<void> {
-    if (!this.#index.isCurrent) await this.#indexAll(new Map())
-  }
-
-  /** @param fresh - states of records that are not in the store yet */
-  async #indexAll(fresh: ReadonlyMap<string, RecordState>): Promise<void> {
+    if (this.#index.isCurrent) return
     await this.causalityReady()
-    await this.#index.make(this.#measures(new Map([...this.#onItsWay, ...fresh])))
+    await this.#index.make(this.#measures())
   }
 
-  async *#measures(newest: ReadonlyMap<string, RecordState>): AsyncIterable<Measure> {
+  async *#measures(): AsyncIterable<Measure> {
+    const newest = new Map(this.#onItsWay)
     for await (const state of this.allStates()) if (!newest.has(state.id)) yield this.measure(state)
     for (const state of newest.values()) yield this.measure(state)
   }

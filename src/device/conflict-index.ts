@@ -2,10 +2,10 @@
  * Which records of a collection are contested and which show a conflict, kept as rows: neither what arrives nor the list of conflicts
  * has to look at every record.
  *
- * The rows are written with the records that they follow from. That they are all there and what they are good for stands in a row of
- * its own: a store of an earlier version has none, and a new schema may see other conflicts. They are then made anew.
+ * The rows are written with the records that they follow from. What is a conflict depends on the schema: a row of its own says by which
+ * one those that show a conflict were found. By another one they are looked for anew, when somebody asks.
  */
-import { ByteReader, ByteWriter } from '../core/codec.ts'
+import { bytesToUtf8, utf8ToBytes } from '../core/bytes.ts'
 import type { CommitStore, StoreChange } from '../feed/commit-store.ts'
 import type { Reading } from '../records/reading.ts'
 import { decodeRecordState, encodeRecordState } from '../records/record-bytes.ts'
@@ -21,10 +21,6 @@ export interface Standing {
   readonly disputed: RecordState | undefined
 }
 
-/** Raised when the rows of earlier versions are not those that this one would have written. */
-const format = 1
-/** Of a reading. */
-const digestBytes = 256
 const rowsAtOnce = 1_000
 const nothing = new Uint8Array(0)
 
@@ -34,11 +30,9 @@ export class ConflictIndex {
   readonly #name: string
   readonly #contested: IdRows
   readonly #disputed: IdRows
-  /** The rows of the contested records are all there. */
-  #isKept = false
-  /** Of the reading that the rows of the records in conflict follow from; empty: they have to be made anew. */
+  /** Digest of the reading that the rows of the disputed records follow from; empty: of none. */
   #readBy = ''
-  /** `#readBy` as it is stored; undefined: the rows are not said to be there. */
+  /** As it is stored. */
   #stored: string | undefined
   /** No record has ever been written: the rows, none, are right for any reading. */
   #isEmpty = false
@@ -46,7 +40,7 @@ export class ConflictIndex {
   constructor(collection: string, ports: { store: CommitStore; reading: () => Reading }) {
     this.#store = ports.store
     this.#reading = ports.reading
-    this.#name = `indexed/${collection}`
+    this.#name = `disputed-by/${collection}`
     this.#contested = new IdRows(ports.store, `contested-${collection}`)
     this.#disputed = new IdRows(ports.store, `disputed-${collection}`)
   }
@@ -55,33 +49,24 @@ export class ConflictIndex {
   async restore(isEmpty: boolean): Promise<void> {
     this.#isEmpty = isEmpty
     const row = await this.#store.secret(this.#name)
-    if (row === undefined || row[0] !== format) return
-    this.#isKept = true
-    this.#readBy = new ByteReader(row.subarray(1), 'index row').text(digestBytes)
-    this.#stored = this.#readBy
+    if (row === undefined) return
+    this.#stored = bytesToUtf8(row)
+    this.#readBy = this.#stored
   }
 
-  /** Whether the rows of the contested records are all there. */
-  get isKept(): boolean {
-    return this.#isEmpty || this.#isKept
-  }
-
-  /** Whether those of the records in conflict are, too, by the schema of now. */
+  /** Whether the rows of the disputed records are right by the schema of now. */
   get isCurrent(): boolean {
-    return this.#isEmpty || (this.#isKept && this.#readBy === this.#reading().digest)
+    return this.#isEmpty || this.#readBy === this.#reading().digest
   }
 
   /** A record has become another. Returns the rows to be written with it. */
   moved(before: Standing, after: Standing): StoreChange[] {
-    const { digest } = this.#reading()
-    if (this.#isEmpty) {
-      this.#isEmpty = false
-      this.#isKept = true
-      this.#readBy = digest
-    }
-    if (this.#readBy !== digest) this.#readBy = ''
+    if (!this.isCurrent) this.#readBy = ''
+    else if (this.#isEmpty) this.#readBy = this.#reading().digest
+    this.#isEmpty = false
     const rows = this.#change()
-    if (before.contested !== after.contested) rows.push(this.#contestedRow(after))
+    if (before.contested !== after.contested)
+      rows.push(this.#contested.set(after.id, after.contested ? nothing : undefined))
     if (before.disputed !== undefined || after.disputed !== undefined)
       rows.push(this.#disputedRow(after))
     return rows
@@ -97,54 +82,40 @@ export class ConflictIndex {
     return (await this.#disputed.values()).map(decodeRecordState)
   }
 
-  /** Makes the rows anew, of all records. Nothing else may change records meanwhile. */
+  /** Makes the rows of the disputed records anew, of all records. Nothing else may change records meanwhile. */
   async make(records: AsyncIterable<Standing>): Promise<void> {
     const { digest } = this.#reading()
     // Half of them would be worse than none.
-    this.#isKept = false
     this.#readBy = ''
     await this.#store.batch(this.#change(), { sync: false })
-    await this.#clear()
+    await this.#disputed.clear()
     let rows: StoreChange[] = []
     for await (const record of records) {
-      if (record.contested) rows.push(this.#contestedRow(record))
       if (record.disputed !== undefined) rows.push(this.#disputedRow(record))
       if (rows.length < rowsAtOnce) continue
       await this.#store.batch(rows, { sync: false })
       rows = []
     }
-    this.#isKept = true
     this.#readBy = digest
     await this.#store.batch([...rows, ...this.#change()], { sync: false })
   }
 
   /** All records have been removed. Returns the rows to be written. */
   async forget(): Promise<StoreChange[]> {
-    await this.#clear()
+    await this.#contested.clear()
+    await this.#disputed.clear()
     this.#isEmpty = false
-    this.#isKept = true
     this.#readBy = this.#reading().digest
     return this.#change()
-  }
-
-  #contestedRow({ id, contested }: Standing): StoreChange {
-    return this.#contested.set(id, contested ? nothing : undefined)
   }
 
   #disputedRow({ id, disputed }: Standing): StoreChange {
     return this.#disputed.set(id, disputed && encodeRecordState(disputed))
   }
 
-  async #clear(): Promise<void> {
-    await this.#contested.clear()
-    await this.#disputed.clear()
-  }
-
   #change(): StoreChange[] {
-    const next = this.#isKept ? this.#readBy : undefined
-    if (next === this.#stored) return []
-    this.#stored = next
-    const value = next === undefined ? undefined : new ByteWriter(64).u8(format).text(next).finish()
-    return [{ kind: 'secret', name: this.#name, value }]
+    if (this.#readBy === this.#stored) return []
+    this.#stored = this.#readBy
+    return [{ kind: 'secret', name: this.#name, value: utf8ToBytes(this.#readBy) }]
   }
 }
