@@ -11,6 +11,7 @@ export const errorCodes = [
   'UNKNOWN_COLLECTION',
   'INVALID_VALUE',
   'INVALID_ID',
+  'TEXT_RANGE',
   'NOT_IN_CONFLICT',
   'CONFLICT_CHANGED',
   'NOT_ALLOWED',
@@ -48,6 +49,9 @@ export const errorCodes = [
   'BAD_CHAIN',
   'LIMIT_EXCEEDED',
   'PEER_CLOSED',
+  // servers
+  'SERVER_NOT_FOUND',
+  'SERVER_UNKNOWN_MESH',
   // this device's store
   'STORE_BUSY',
   'STORE_NEWER_VERSION',
