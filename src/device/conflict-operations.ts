@@ -1,9 +1,9 @@
 /** The list of conflicts, and settling one of them, by collection name. */
-import { bytesToHex } from '../core/bytes.ts'
 import { HavenError } from '../core/errors.ts'
 import { countOf } from '../records/counts.ts'
 import { ranks } from '../records/reading.ts'
 import { conflictOf, conflictToken, writesToSettle } from '../records/resolution.ts'
+import { joinedTexts, textWrites } from '../records/text-writes.ts'
 import { patientIdOf, titleOf } from '../records/title.ts'
 import type {
   Conflict as SeenConflict,
@@ -19,10 +19,12 @@ import type {
   ResolveOptions,
   WriteResult,
 } from './api.ts'
+import { authorOf } from './author.ts'
 import type { Collection } from './collection.ts'
 import type { MeshRuntime } from './mesh-runtime.ts'
 import { checkedId, checkedValue, notFound } from './record-operations.ts'
 import { rfc3339 } from './system.ts'
+import { withTexts } from './text-change.ts'
 
 export class ConflictOperations {
   readonly #runtime: MeshRuntime
@@ -67,14 +69,13 @@ export class ConflictOperations {
       this.#runtime.collectionId(name),
       urgent ? 'urgent' : 'routine',
       [
-        {
-          id: checkedId(id),
-          plan(view, reading) {
-            if (!view.exists && !view.deleted) throw notFound()
-            const conflict = conflictOf(view, field ?? '', seen)
-            return writesToSettle(view, conflict, { resolution: decided, reading })
-          },
-        },
+        withTexts(checkedId(id), (view, reading) => {
+          if (!view.exists && !view.deleted) throw notFound()
+          const conflict = conflictOf(view, field ?? '', seen)
+          const writes = writesToSettle(view, conflict, { resolution: decided, reading })
+          const settled = 'keepBoth' in decided ? joinedTexts(view, writes, reading) : writes
+          return textWrites(view, settled, { reading })
+        }),
       ],
     )
     return { id, commit: commit === undefined ? null : { ...commit } }
@@ -124,9 +125,7 @@ export class ConflictOperations {
   #deviceOf({ feed }: LiveWrite): DeviceRef {
     const known = this.#devices.get(feed)
     if (known !== undefined) return known
-    const descriptor = this.#runtime.replica.descriptor(feed)
-    const id = descriptor === undefined ? '' : bytesToHex(descriptor.device)
-    const device = { id, name: this.#runtime.control.nameOf(id) }
+    const device = authorOf(this.#runtime, feed)
     this.#devices.set(feed, device)
     return device
   }
