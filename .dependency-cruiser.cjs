@@ -66,7 +66,7 @@ const importTable = {
     packages: ['commander', 'uqr', 'pino'],
     node: 'all',
   },
-  'index.ts': { folders: ['core', 'device'] },
+  'index.ts': { folders: ['core', 'records', 'device'] },
 }
 
 const isFile = (name) => name.includes('.')
