@@ -110,7 +110,24 @@ export interface Fate {
 
 const untouched: Fate = { deleted: false, resurrected: false, overruled: [], shows: undefined }
 
-export function fateOf(fields: ReadonlyMap<string, FieldCandidates>, causality: Causality): Fate {
+/** The last commit of a writer that edited text or other free types of the record. */
+export interface EditPlace extends Place {
+  readonly feed: string
+}
+
+export function editsOf({ writers }: RecordState): EditPlace[] {
+  const edits: EditPlace[] = []
+  for (const { writer, feed, free } of writers.values()) {
+    if (free !== undefined && free.shownSeq > 0) edits.push({ writer, feed, seq: free.shownSeq })
+  }
+  return edits
+}
+
+export function fateOf(
+  fields: ReadonlyMap<string, FieldCandidates>,
+  edits: readonly EditPlace[],
+  causality: Causality,
+): Fate {
   const ofRecord = fields.get('')
   if (ofRecord === undefined) return untouched
   const restorations = ofRecord.all.filter(({ write }) => write.op === 'restore')
@@ -121,13 +138,27 @@ export function fateOf(fields: ReadonlyMap<string, FieldCandidates>, causality: 
   const uncovered = [...fields.values()]
     .flatMap(({ all }) => all)
     .filter((one) => !isDelete(one) && !deletes.some((by) => sees(by, one, causality)))
-  if (uncovered.length === 0) return { ...untouched, deleted: true }
+  const uncoveredEdits = edits.filter(
+    (edit) => !deletes.some((by) => seesEdit(by, edit, causality)),
+  )
+  if (uncovered.length === 0 && uncoveredEdits.length === 0) return { ...untouched, deleted: true }
   const liveDeletes = ofRecord.live.filter(counts)
-  const overruled = liveDeletes.filter((deletion) =>
-    uncovered.some((one) => !sees(one, deletion, causality)),
+  const overruled = liveDeletes.filter(
+    (deletion) =>
+      uncovered.some((one) => !sees(one, deletion, causality)) ||
+      uncoveredEdits.some((edit) => !causality.isInPast(placeOf(deletion), edit)),
   )
   if (overruled.length > 0) return { ...untouched, resurrected: true, overruled }
   return { ...untouched, shows: shownAgain(uncovered) }
+}
+
+/** Within one commit there is no saying which came first. */
+function seesEdit(deletion: Candidate, edit: EditPlace, causality: Causality): boolean {
+  const { unseen } = deletion.write
+  return (
+    causality.isInPast(edit, placeOf(deletion)) &&
+    !unseen.some(({ feed, seq }) => feed === edit.feed && seq === edit.seq)
+  )
 }
 
 /** A counter that goes on being counted shows all that was counted: no count is ever lost. */

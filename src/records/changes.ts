@@ -40,7 +40,7 @@ export function writesFor(
     return [{ field: '', op: change.op, value: undefined }]
   })
   if (seen === undefined) return writes
-  const unseen = unseenSince(seen, view.live)
+  const unseen = unseenSince(seen, [...view.live, ...view.edits])
   const hasLenses = reading.lensesOf(view.id) !== undefined
   return writes.map((write) => {
     // What is counted is added to whatever there is.

@@ -27,6 +27,8 @@ export interface FreeState {
   readonly baseClock: number
   /** Where the next update has to begin: behind all that were accepted. */
   readonly nextClock: number
+  /** Seq of the last commit whose update is accepted and not hidden; 0: none. */
+  readonly shownSeq: number
   /** What counts, in Yjs V1: of a branch under the client id that it has in documents. Undefined for nothing. */
   readonly updates: Uint8Array | undefined
   /** The commits with accepted updates, in their order. */
@@ -58,6 +60,7 @@ export function newFreeState(clientId: number, baseClock: number): FreeState {
     clientId,
     baseClock,
     nextClock: baseClock,
+    shownSeq: 0,
     updates: undefined,
     commits: [],
     waiting: [],
@@ -95,6 +98,7 @@ export function appendFreeUpdate(
   return {
     ...free,
     nextClock: checked.end,
+    shownSeq: hidden ? free.shownSeq : seq,
     commits: [...free.commits, { seq, end: checked.end }],
     waiting: [...free.waiting, { seq, hidden, update }],
   }

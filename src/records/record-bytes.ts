@@ -162,7 +162,7 @@ function encodeFree(out: ByteWriter, free: FreeState | undefined): void {
   }
   const { updates, waiting } = free
   out.u8(1 | (updates === undefined ? 0 : withUpdates) | (waiting.length === 0 ? 0 : withWaiting))
-  out.varint(free.clientId).varint(free.baseClock)
+  out.varint(free.clientId).varint(free.baseClock).varint(free.shownSeq)
   // Differences, since a text has a commit for every few letters.
   out.varint(free.commits.length)
   let last: FreeCommit = { seq: 0, end: free.baseClock }
@@ -188,6 +188,7 @@ function decodeFree(reader: ByteReader): FreeState | undefined {
   if (head === 0) return undefined
   const clientId = reader.varint()
   const baseClock = reader.varint()
+  const shownSeq = reader.varint()
   const commits: FreeCommit[] = []
   let last: FreeCommit = { seq: 0, end: baseClock }
   for (let rest = reader.count(2); rest > 0; rest--) {
@@ -205,6 +206,7 @@ function decodeFree(reader: ByteReader): FreeState | undefined {
     clientId,
     baseClock,
     nextClock: last.end,
+    shownSeq,
     updates,
     commits,
     waiting: waiting.length === 0 ? noUpdates : waiting,

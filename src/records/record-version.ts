@@ -43,8 +43,15 @@ function isWithin(part: RecordVersion, whole: RecordVersion, causality: Causalit
   )
 }
 
-/** Of the live writes those that whoever looked at this version did not see: what a write of theirs must not replace. */
-export function unseenSince(version: RecordVersion, live: readonly LiveWrite[]): UnseenPlace[] {
+/**
+ * Where the commits are that whoever looked at this version did not see: what a write of theirs must not replace.
+ *
+ * @param live - of live writes and edits
+ */
+export function unseenSince(
+  version: RecordVersion,
+  live: readonly Pick<LiveWrite, 'writer' | 'feed' | 'seq'>[],
+): UnseenPlace[] {
   const places = new Map<string, UnseenPlace>()
   for (const { writer, feed, seq } of live) {
     if ((version.get(writer) ?? 0) < seq) places.set(`${feed}:${seq}`, { feed, seq })

@@ -8,11 +8,12 @@ import {
   candidatesOf,
   compareCandidates,
   compareText,
+  editsOf,
   fateOf,
   liveAmong,
   sees,
 } from './candidates.ts'
-import type { Candidate, Causality, Fate, FieldCandidates } from './candidates.ts'
+import type { Candidate, Causality, EditPlace, Fate, FieldCandidates } from './candidates.ts'
 import { baseOf, fieldValue, type Dispute, type FieldValue } from './field-value.ts'
 import type { Inexpressible, Lenses, Rank, ReadField, Reading } from './reading.ts'
 import { acceptedWrites } from './record-state.ts'
@@ -75,6 +76,8 @@ export interface RecordView {
   readonly unknownOps: readonly string[]
   /** All live writes in their total order as they were written, deletions included, whether shown or not. */
   readonly live: readonly LiveWrite[]
+  /** Of text and other free types, in no order. */
+  readonly edits: readonly EditPlace[]
 }
 
 /** Clocks are set by hand: what is further ahead of this device's own is taken for wrong. */
@@ -90,7 +93,8 @@ export function viewRecord(
   nowMs?: number,
 ): RecordView {
   const raw = liveFields(candidatesOf(state), causality)
-  const fate = fateOf(raw, causality)
+  const edits = editsOf(state)
+  const fate = fateOf(raw, edits, causality)
   const viewer = new Viewer(state, { causality, reading, fate, nowMs })
   const read = fate.deleted ? nothingRead : viewer.read(raw)
   const conflicts = [...read.conflicts]
@@ -108,6 +112,7 @@ export function viewRecord(
       .flatMap(({ live }) => live)
       .toSorted(compareCandidates)
       .map(liveWrite),
+    edits,
   }
 }
 
@@ -130,7 +135,7 @@ export function summaryOf(state: RecordState, causality: Causality): RecordSumma
     }
   }
   const raw = liveFields(candidatesOf(state), causality)
-  const { deleted } = fateOf(raw, causality)
+  const { deleted } = fateOf(raw, editsOf(state), causality)
   const fields = [...raw.values()]
   return {
     exists: !deleted && (raw.size > 0 || hasFreeTypes(state)),

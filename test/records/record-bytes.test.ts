@@ -124,6 +124,7 @@ function anyFreeState(): fc.Arbitrary<FreeState> {
     .record({
       clientId: fc.nat(2 ** 53 - 1),
       baseClock: fc.nat(9),
+      shownSeq: fc.nat(),
       steps: fc.array(fc.record({ seq: fc.nat(9), length: fc.nat(99) }), { maxLength: 4 }),
       updates: fc.option(fc.uint8Array(), { nil: undefined }),
       waiting: fc.array(
@@ -131,14 +132,14 @@ function anyFreeState(): fc.Arbitrary<FreeState> {
         { maxLength: 3 },
       ),
     })
-    .map(({ clientId, baseClock, steps, updates, waiting }) => {
+    .map(({ baseClock, steps, ...free }) => {
       const commits: FreeCommit[] = []
       let last: FreeCommit = { seq: 0, end: baseClock }
       for (const { seq, length } of steps) {
         last = { seq: last.seq + seq, end: last.end + length }
         commits.push(last)
       }
-      return { clientId, baseClock, nextClock: last.end, updates, commits, waiting }
+      return { ...free, baseClock, nextClock: last.end, commits }
     })
 }
 
