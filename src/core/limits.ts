@@ -50,6 +50,9 @@ export const limits = {
   /** Announcements and clock bodies carried for others. */
   announcements: 4_096,
   announcementBytes: 10 * kib,
+  /** Older claims that are kept of each device, and their entries, to say since when it has held something: 40 MB for 1,000 devices. */
+  claimsKept: 16,
+  claimEntriesKept: 256,
   /** Sessions at a time; an active neighbour costs about 0.5 MB in libp2p. */
   sessions: 32,
   /** Active neighbours that are kept up to date at once on a large network. */

@@ -29,6 +29,11 @@ export function announcementNumber(last: number, generation: number, nowMs: numb
   return Math.max(last + 1, generation * 2 ** 34 + seconds)
 }
 
+/** How often the store that made an announcement had begun anew. */
+export function generationOf(number: number): number {
+  return Math.floor(number / 2 ** 34)
+}
+
 const version = 1
 const everything = 1
 const epochsMax = 1024

@@ -7,6 +7,7 @@ import { bytesToHex, hexToBytes, utf8ToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { limits } from '../core/limits.ts'
 import { domainHash } from '../crypto/hash.ts'
+import { generationOf } from './announcement.ts'
 import type { Announcement } from './announcement.ts'
 import {
   applyDifference,
@@ -16,20 +17,36 @@ import {
   encodeClock,
   readEntries,
 } from '../feed/vector-clock.ts'
-import type { VectorClock } from '../feed/vector-clock.ts'
+import type { ClockEntry, VectorClock } from '../feed/vector-clock.ts'
+import { readOlderClaims, withOlder, writeOlderClaims } from './older-claims.ts'
+import type { OlderClaim } from './older-claims.ts'
 import type { ClockBody } from './section.ts'
 
 interface KnownClock {
   readonly digest: string
   readonly clock: VectorClock
-  /** When its device held it, by that device's clock; by ours when it told us directly. */
+  /** When its device last said so, by that device's clock; by ours when it told us directly. */
   readonly timeMs: number
+  /** When it first said so, and whether that was to us. */
+  readonly since: { readonly timeMs: number; readonly direct: boolean }
+}
+
+/** What a device said that it held. */
+export interface Claim {
+  /** When it said so first. */
+  readonly timeMs: number
+  /** The time is by our clock; else by the device's. */
+  readonly direct: boolean
+  feeds(): Iterable<string>
+  entries(feed: string): readonly ClockEntry[]
 }
 
 export interface BookEntry {
   announcement: Announcement | undefined
   /** The newest whose body is held. */
   known: KnownClock | undefined
+  /** What `known` was before, the newest first: a bounded part. */
+  older: readonly OlderClaim[]
 }
 
 const ownClocksKept = 16
@@ -77,16 +94,42 @@ export class ClockBook {
     if (old !== undefined && !isNewer(announcement, old)) return false
     entry.announcement = announcement
     this.#gossipDigest = undefined
+    if (isOfAnotherIncarnation(announcement, old)) {
+      // What it held then it may have lost.
+      entry.known = undefined
+      entry.older = []
+    }
     const clock = this.clockByDigest(announcement.clockDigest)
     if (clock !== undefined)
-      this.learned(announcement.device, announcement.clockDigest, clock, announcement.timeMs)
+      this.learned(announcement.device, announcement.clockDigest, clock, {
+        timeMs: announcement.timeMs,
+        direct: false,
+      })
     return true
   }
 
   /** A clock of a device became known, with its body. */
-  learned(device: string, digest: string, clock: VectorClock, timeMs: number): void {
+  learned(
+    device: string,
+    digest: string,
+    clock: VectorClock,
+    said: { readonly timeMs: number; readonly direct: boolean },
+  ): void {
     const entry = this.#entry(device)
-    if (entry !== undefined) entry.known = { digest, clock, timeMs }
+    if (entry === undefined) return
+    const { known } = entry
+    if (known?.digest === digest) {
+      entry.known = { ...known, timeMs: said.timeMs }
+      return
+    }
+    const { timeMs } = said
+    if (known !== undefined)
+      entry.older = withOlder(
+        entry.older,
+        { ...known.since, clock: known.clock },
+        { timeMs, clock },
+      )
+    entry.known = { digest, clock, timeMs, since: said }
   }
 
   /** What a device has told us itself, in a conversation. */
@@ -94,8 +137,30 @@ export class ClockBook {
     const digest = clockDigest(clock)
     const entry = this.entries.get(device)
     if (entry?.known?.digest === digest) return
-    const timeMs = entry?.announcement?.clockDigest === digest ? entry.announcement.timeMs : nowMs
-    this.learned(device, digest, new Map(clock), timeMs)
+    const announced =
+      entry?.announcement?.clockDigest === digest ? entry.announcement.timeMs : undefined
+    this.learned(device, digest, new Map(clock), {
+      timeMs: announced ?? nowMs,
+      direct: announced === undefined,
+    })
+  }
+
+  /** What a device said that it held, the newest claim first. Older ones are not all there are: see `older-claims.ts`. */
+  *claims(device: string): Iterable<Claim> {
+    const entry = this.entries.get(device)
+    if (entry?.known === undefined) return
+    const { clock, since } = entry.known
+    yield { ...since, feeds: () => clock.keys(), entries: (feed) => clock.get(feed) ?? [] }
+    for (const [index, { timeMs, direct }] of entry.older.entries()) {
+      const steps = entry.older.slice(0, index + 1).toReversed()
+      const entries = (feed: string): readonly ClockEntry[] =>
+        steps.find(({ feeds }) => feeds.has(feed))?.feeds.get(feed) ?? clock.get(feed) ?? []
+      const feeds = (): string[] =>
+        [...new Set([...clock.keys(), ...steps.flatMap((step) => [...step.feeds.keys()])])].filter(
+          (feed) => entries(feed).length > 0,
+        )
+      yield { timeMs, direct, feeds, entries }
+    }
   }
 
   /** A device's announced clock whose body is lacking, and the digest of an older one that is held. */
@@ -179,12 +244,11 @@ export class ClockBook {
       entry.announcement?.bytes ?? new Uint8Array(0),
     )
     if (entry.known === undefined) return writer.u8(0).finish()
-    return writer
-      .u8(1)
-      .bytes(hexToBytes(entry.known.digest))
-      .u64(entry.known.timeMs)
-      .bytes(encodeClock(entry.known.clock))
-      .finish()
+    const { digest, timeMs, clock, since } = entry.known
+    writer.u8(1).bytes(hexToBytes(digest)).u64(timeMs).bytes(encodeClock(clock))
+    writer.u64(since.timeMs).u8(since.direct ? 1 : 0)
+    writeOlderClaims(writer, entry.older)
+    return writer.finish()
   }
 
   /** @param decodeAnnouncement - checks it again, and throws when it is damaged */
@@ -201,7 +265,14 @@ export class ClockBook {
     if (reader.u8() === 1) {
       const digest = bytesToHex(reader.bytes(16))
       const timeMs = reader.u64()
-      entry.known = { digest, timeMs, clock: clockOf(readEntries(reader)) }
+      const clock = clockOf(readEntries(reader))
+      // Older rows do not say.
+      const since =
+        reader.remaining === 0
+          ? { timeMs, direct: false }
+          : { timeMs: reader.u64(), direct: reader.u8() === 1 }
+      entry.known = { digest, timeMs, clock, since }
+      entry.older = reader.remaining === 0 ? [] : readOlderClaims(reader)
     }
     this.#gossipDigest = undefined
   }
@@ -210,7 +281,7 @@ export class ClockBook {
     let entry = this.entries.get(device)
     if (entry === undefined) {
       if (this.entries.size >= limits.announcements) return undefined
-      entry = { announcement: undefined, known: undefined }
+      entry = { announcement: undefined, known: undefined, older: [] }
       this.entries.set(device, entry)
     }
     return entry
@@ -220,4 +291,15 @@ export class ClockBook {
 /** Numbers carry the incarnation's generation in their upper bits, so that a restored device's are above its old ones. */
 function isNewer(a: Announcement, b: Announcement): boolean {
   return a.number > b.number || (a.number === b.number && a.incarnation > b.incarnation)
+}
+
+/**
+ * Claims of another incarnation than the announcement's are void. Of one that came before any announcement nothing is known but that there
+ * was a later one, if there was.
+ */
+function isOfAnotherIncarnation(
+  { incarnation, number }: Announcement,
+  old: Announcement | undefined,
+): boolean {
+  return old === undefined ? generationOf(number) > 0 : old.incarnation !== incarnation
 }

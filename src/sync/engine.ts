@@ -13,6 +13,7 @@ import type { ClockEntry, VectorClock } from '../feed/vector-clock.ts'
 import { decodeAnnouncement } from './announcement.ts'
 import { Announcer } from './announcer.ts'
 import { ClockBook } from './clock-book.ts'
+import type { Claim } from './clock-book.ts'
 import type {
   Authority,
   EngineOptions,
@@ -268,6 +269,17 @@ export class SyncEngine {
     return undefined
   }
 
+  /** What a device said that it holds durably, the newest claim first: in the open conversation, and before. */
+  *claims(device: string): Iterable<Claim> {
+    const session = this.sessionWith(device)
+    if (session?.theirs !== undefined) {
+      const theirs = new Map(session.theirs)
+      const entries = (feed: string): readonly ClockEntry[] => theirs.get(feed) ?? []
+      yield { timeMs: session.toldMs, direct: true, feeds: () => theirs.keys(), entries }
+    }
+    yield* this.book.claims(device)
+  }
+
   restoreAnnouncement(device: string, bytes: Uint8Array): void {
     this.book.restoreEntry(device, bytes, (announcement) =>
       decodeAnnouncement(announcement, this.#authority.mesh),
@@ -460,7 +472,7 @@ export class SyncEngine {
           this.#clockWanted(session, section.wanted)
           break
         case 'have':
-          this.#have(session, section.entries)
+          this.#have(session, section.entries, nowMs)
           break
         case 'want':
           for (const want of section.wants) this.#server.wanted(session, want)
@@ -534,10 +546,13 @@ export class SyncEngine {
       this.#learnTheirs(session, clock, nowMs)
     }
     const entry = this.book.entries.get(body.device)
-    const timeMs =
-      entry?.announcement?.clockDigest === body.digest ? entry.announcement.timeMs : nowMs
-    if (body.device === session.device || entry?.announcement?.clockDigest === body.digest) {
-      this.book.learned(body.device, body.digest, clock, timeMs)
+    const announced =
+      entry?.announcement?.clockDigest === body.digest ? entry.announcement.timeMs : undefined
+    if (body.device === session.device || announced !== undefined) {
+      this.book.learned(body.device, body.digest, clock, {
+        timeMs: announced ?? nowMs,
+        direct: announced === undefined,
+      })
       this.#remember(body.device)
     }
     for (const other of this.#sessions.values()) {
@@ -554,6 +569,7 @@ export class SyncEngine {
 
   #learnTheirs(session: Session, clock: VectorClock, nowMs: number): void {
     session.theirs = new Map(clock)
+    session.toldMs = nowMs
     for (const feed of session.theirs.keys()) this.#compare(session, feed)
     for (const chain of this.replica.chains()) this.#compare(session, chain.feed)
     if (session.peerPulls) this.#server.offerAll(session)
@@ -562,10 +578,10 @@ export class SyncEngine {
       for (const feed of session.behindByFeed.keys()) this.#wants.expect(session, feed, nowMs)
     const waiting = session.haveBeforeClock
     session.haveBeforeClock = []
-    if (waiting.length > 0) this.#have(session, waiting)
+    if (waiting.length > 0) this.#have(session, waiting, nowMs)
   }
 
-  #have(session: Session, entries: readonly ClockEntry[]): void {
+  #have(session: Session, entries: readonly ClockEntry[], nowMs: number): void {
     if (session.theirs === undefined) {
       // It talks of changes to a clock that we are still waiting for.
       if (session.haveBeforeClock.length < limits.clockFeeds)
@@ -578,6 +594,7 @@ export class SyncEngine {
       session.theirs.set(feed, feedEntries)
       this.#compare(session, feed)
     }
+    session.toldMs = nowMs
     this.#notify({ kind: 'progress', link: session.link, device: session.device! })
   }
 

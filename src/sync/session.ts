@@ -43,6 +43,8 @@ export class Session {
   /** What the peer holds durably, by its own words; undefined until it has said so. */
   theirs: Map<string, readonly ClockEntry[]> | undefined
   theirDigest: string | undefined
+  /** When it last said something of it, by our clock. */
+  toldMs = 0
   /** Changes of their clock that came before the clock itself. */
   haveBeforeClock: ClockEntry[] = []
   /** The digest that our hello named. */

@@ -1,0 +1,153 @@
+import { fc, test } from '@fast-check/vitest'
+import { describe, expect, it } from 'vitest'
+
+import { limits } from '../../src/core/limits.ts'
+import { signingKeyFromSeed } from '../../src/crypto/signing.ts'
+import { clockDigest, clockOf } from '../../src/feed/vector-clock.ts'
+import type { ClockEntry, VectorClock } from '../../src/feed/vector-clock.ts'
+import { announcementNumber, createAnnouncement } from '../../src/sync/announcement.ts'
+import { ClockBook } from '../../src/sync/clock-book.ts'
+import type { Claim } from '../../src/sync/clock-book.ts'
+
+const device = 'd1'.repeat(32)
+
+function bookOf(): ClockBook {
+  const clock: VectorClock = new Map()
+  return new ClockBook({ digest: clockDigest(clock), clock })
+}
+
+function feedName(index: number): string {
+  return index.toString(16).padStart(32, '0')
+}
+
+function clock(seqs: readonly number[]): VectorClock {
+  return clockOf(
+    seqs.flatMap((seq, index): ClockEntry[] =>
+      seq === 0
+        ? []
+        : [{ feed: feedName(index), floor: 0, seq, head: seq.toString(16).padStart(16, '0') }],
+    ),
+  )
+}
+
+function wholeOf(claim: Claim): VectorClock {
+  return clockOf([...claim.feeds()].flatMap((feed) => [...claim.entries(feed)]))
+}
+
+const anyClock = fc.array(fc.nat(4), { maxLength: 6 }).map(clock)
+const anyClaims = fc.array(
+  fc.record({ clock: anyClock, laterMs: fc.nat(100), direct: fc.boolean() }),
+  {
+    minLength: 1,
+    maxLength: 60,
+  },
+)
+
+function learn(
+  book: ClockBook,
+  claims: readonly { clock: VectorClock; laterMs: number; direct: boolean }[],
+) {
+  const said: { digest: string; timeMs: number }[] = []
+  let timeMs = 1000
+  for (const { clock: body, laterMs, direct } of claims) {
+    timeMs += laterMs
+    const digest = clockDigest(body)
+    book.learned(device, digest, body, { timeMs, direct })
+    if (said.at(-1)?.digest !== digest) said.push({ digest, timeMs })
+  }
+  return said
+}
+
+describe('what a device said that it held', () => {
+  test.prop([anyClaims])(
+    'is kept with the time when it was said first, and nothing is made up',
+    (claims) => {
+      const book = bookOf()
+      const said = learn(book, claims)
+      const kept = [...book.claims(device)].map((claim) => ({
+        digest: clockDigest(wholeOf(claim)),
+        timeMs: claim.timeMs,
+      }))
+      expect(kept[0]).toEqual(said.at(-1))
+      // In their order, each as it was said.
+      let at = said.length - 1
+      for (const claim of kept) {
+        while (at >= 0 && (said[at]!.digest !== claim.digest || said[at]!.timeMs !== claim.timeMs))
+          at--
+        expect(at).toBeGreaterThanOrEqual(0)
+        at--
+      }
+      expect(kept.length).toBe(Math.min(said.length, limits.claimsKept + 1))
+      // As long as there is room, it is known since when something was held at first.
+      expect(kept.at(-1)).toEqual(said[0])
+    },
+  )
+
+  test.prop([anyClaims])('is the same after a restart', (claims) => {
+    const book = bookOf()
+    learn(book, claims)
+    const again = bookOf()
+    again.restoreEntry(device, book.encodeEntry(device)!, () => {
+      throw new Error('nothing was announced')
+    })
+    const plain = (from: ClockBook) =>
+      [...from.claims(device)].map((claim) => [
+        claim.timeMs,
+        claim.direct,
+        clockDigest(wholeOf(claim)),
+      ])
+    expect(plain(again)).toEqual(plain(book))
+    expect(again.entries.get(device)!.known!.timeMs).toBe(book.entries.get(device)!.known!.timeMs)
+  })
+
+  it('is bounded, whatever it said', () => {
+    const book = bookOf()
+    for (let round = 1; round < 50; round++) {
+      const seqs = Array.from({ length: 100 }, (_, index) => round * 100 + index)
+      const body = clock(seqs)
+      book.learned(device, clockDigest(body), body, { timeMs: round, direct: true })
+    }
+    const claims = [...book.claims(device)]
+    expect(claims.length).toBe(1 + Math.floor(limits.claimEntriesKept / 100))
+    expect(claims.map(({ timeMs }) => timeMs)).toEqual([49, 48, 47])
+  })
+
+  it('in another incarnation is void', () => {
+    const key = signingKeyFromSeed(new Uint8Array(32).fill(7))
+    const announce = (incarnation: number, generation: number, body: VectorClock, nowMs: number) =>
+      createAnnouncement(
+        {
+          mesh: new Uint8Array(16),
+          incarnation: incarnation.toString(16).padStart(32, '0'),
+          number: announcementNumber(0, generation, nowMs),
+          timeMs: nowMs,
+          epochs: [],
+          clockDigest: clockDigest(body),
+          commits: 1,
+        },
+        key,
+      )
+    const first = announce(1, 0, clock([5]), 1_000_000)
+    const restored = announce(2, 1, clock([3]), 2_000_000)
+    const book = bookOf()
+    book.announced(first)
+    book.learned(first.device, clockDigest(clock([4])), clock([4]), {
+      timeMs: 900_000,
+      direct: true,
+    })
+    book.learned(first.device, first.clockDigest, clock([5]), { timeMs: 1_000_000, direct: false })
+    expect([...book.claims(first.device)]).toHaveLength(2)
+    book.announced(restored)
+    expect([...book.claims(first.device)]).toEqual([])
+    expect(book.lacking(first.device)).toEqual({ digest: restored.clockDigest, base: undefined })
+    // Whoever tells of a restored device for the first time makes void what was heard before.
+    const other = bookOf()
+    other.learned(first.device, clockDigest(clock([5])), clock([5]), { timeMs: 1, direct: true })
+    other.announced(restored)
+    expect([...other.claims(first.device)]).toEqual([])
+    const young = bookOf()
+    young.learned(first.device, clockDigest(clock([5])), clock([5]), { timeMs: 1, direct: true })
+    young.announced(first)
+    expect([...young.claims(first.device)]).toHaveLength(1)
+  })
+})
