@@ -189,20 +189,30 @@ function rulesOfRow(row: string): Map<string, FieldRule> {
   return rules
 }
 
+/** Fields that the built-in schema names for records of a type, those of every record included. */
+export function builtInFields(type: string | undefined): string[] {
+  const rows = type === undefined ? [anyRecord] : [anyRecord, anyResource, type]
+  return [...new Set(rows.flatMap((row) => [...rulesOfRow(row).keys()]))]
+}
+
+/** Types that the built-in schema has rules of its own for. */
+export const builtInTypes: readonly string[] = Object.keys(builtInMvr).filter(
+  (row) => row !== anyRecord && row !== anyResource,
+)
+
 /**
  * The built-in schema as a document, for people to read and to start from. What holds for every resource stands under
  * each type, since a field of that name in another record is another thing.
  */
 export function builtInDocumentText(collection: string): string {
   const rowText = (row: string): Record<string, FieldRule> => Object.fromEntries(rulesOfRow(row))
-  const types = Object.keys(builtInMvr).filter((row) => row !== anyRecord && row !== anyResource)
   const document = {
     collection,
     version: 0,
     deletePolicy: 'resurrect',
     fields: rowText(anyRecord),
     types: Object.fromEntries(
-      types.map((type) => [
+      builtInTypes.map((type) => [
         type,
         {
           ...(confirmedDeletes.includes(type) && { deletePolicy: 'confirm' }),

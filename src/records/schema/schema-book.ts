@@ -3,11 +3,12 @@ import { bytesToHex } from '../../core/bytes.ts'
 import { ByteWriter } from '../../core/codec.ts'
 import { domainHash16 } from '../../crypto/hash.ts'
 import type { DeletePolicy, FieldRule, Lenses, Reading } from '../reading.ts'
+import { transformNamed } from '../transforms.ts'
 import { builtInSchema } from './built-in-schema.ts'
 import { FieldGraph } from './field-graph.ts'
 import { FieldRules, typeOf } from './field-rules.ts'
 import { lensesTo } from './lens.ts'
-import type { SchemaDocument } from './schema-document.ts'
+import { type SchemaDocument, transformsIn } from './schema-document.ts'
 
 /** A document, and the text that it was read from: the same text is the same schema. */
 export interface KnownSchema {
@@ -85,6 +86,10 @@ export class SchemaBook {
   digestOf(version: number): string {
     const out = new ByteWriter(256).text(builtInSchema.digest).varint(version)
     for (const { text } of this.#schemas) out.text(text)
+    // A field whose transform is not registered in this program is read in another way.
+    for (const name of transformsIn(this.document(version))) {
+      out.text(name).u8(transformNamed(name) === undefined ? 0 : 1)
+    }
     return bytesToHex(domainHash16('havenmesh/reading/v1', out.finish()))
   }
 }

@@ -57,3 +57,14 @@ export type LensStep = (
   /** Only for records of this resource type. */
   readonly type: string | undefined
 }
+
+/** Names of the transforms that a schema asks for, each once. */
+export function transformsIn(document: SchemaDocument | undefined): string[] {
+  if (document === undefined) return []
+  const rules = [
+    ...document.fields.values(),
+    ...[...document.types.values()].flatMap(({ fields }) => [...fields.values()]),
+    ...(document.otherFields === undefined ? [] : [document.otherFields]),
+  ]
+  return [...new Set(rules.flatMap(({ transform }) => transform ?? []))].toSorted()
+}

@@ -3,19 +3,14 @@ import type { Inexpressible, Lenses } from '../../../src/records/reading.ts'
 import { SchemaBook } from '../../../src/records/schema/schema-book.ts'
 import { parseSchemaDocument } from '../../../src/records/schema/schema-parser.ts'
 
-/** Steps of version 1, of version 2, and so on; or `{ version, from, steps, … }` where it is not the next one. */
-export function bookOf(...schemas: readonly (readonly object[] | object)[]): SchemaBook {
+/** Steps of version 1, of version 2, and so on; or a whole lens, where it does not start from the version before. */
+export function bookOf(
+  ...lenses: readonly (readonly object[] | { readonly from: number; readonly steps: object[] })[]
+): SchemaBook {
   return new SchemaBook(
-    schemas.map((schema, index) => {
-      const text = JSON.stringify(
-        Array.isArray(schema)
-          ? {
-              collection: 'c',
-              version: index + 1,
-              lens: { from: index, steps: schema as object[] },
-            }
-          : { collection: 'c', version: index + 1, ...schema },
-      )
+    lenses.map((each, index) => {
+      const lens = 'steps' in each ? each : { from: index, steps: each }
+      const text = JSON.stringify({ collection: 'c', version: index + 1, lens })
       return { document: parseSchemaDocument(text), text }
     }),
   )

@@ -75,9 +75,9 @@ const anyName = fc.oneof(
   fc.constantFrom('ward', 'a@1', 'b@0', 'a@2@', '\0', '\u00000:a', '\0\0x'),
 )
 const fields = fc.dictionary(anyName, value, { minKeys: 1, maxKeys: 4 })
-const version = fc.nat(4)
+const anyVersion = fc.nat(4)
 
-test.prop([anyBook(step), version, fields], runs)(
+test.prop([anyBook(step), anyVersion, fields], runs)(
   'a version reads what was written in it, to the last character',
   (book, at, written) => {
     const version = book.versions[at % book.versions.length]!
@@ -90,7 +90,10 @@ test.prop([anyBook(step), version, fields], runs)(
   },
 )
 
-test.prop([anyBook(step), fc.array(fc.tuple(version, fields), { maxLength: 4 }), version], runs)(
+test.prop(
+  [anyBook(step), fc.array(fc.tuple(anyVersion, fields), { maxLength: 4 }), anyVersion],
+  runs,
+)(
   'whatever was written in whatever version, each value that is kept is in one field',
   (book, writes, at) => {
     const record = new LensRecord(book)
@@ -111,7 +114,7 @@ test.prop([anyBook(step), fc.array(fc.tuple(version, fields), { maxLength: 4 }),
 test.prop(
   [
     anyBook(step),
-    version,
+    anyVersion,
     fc.array(fc.constantFrom('put', 'add', 'remove', 'keep', 'count', 'vote')),
     anyName,
     value,
@@ -128,7 +131,7 @@ test.prop(
   }
 })
 
-test.prop([anyBook(step), version, field, value], runs)(
+test.prop([anyBook(step), anyVersion, field, value], runs)(
   'what is removed is gone in every version',
   (book, at, name, text) => {
     const version = book.versions[at % book.versions.length]!
@@ -161,7 +164,7 @@ const lossless = fc.oneof(
 )
 const plainValue = fc.constantFrom('"x"', '"y"', '12.5', '-3', '{"a":[1.0]}')
 
-test.prop([anyBook(lossless), version, version, fc.dictionary(field, plainValue)], runs)(
+test.prop([anyBook(lossless), anyVersion, anyVersion, fc.dictionary(field, plainValue)], runs)(
   'a record that another version has read and written again whole is as it was',
   (book, from, by, written) => {
     const version = book.versions[from % book.versions.length]!

@@ -240,13 +240,11 @@ test('steps of one resource type leave the others alone', () => {
 
 test('two versions that build on the same one', () => {
   const book = bookOf([], [grams, rename('a', 'b')], {
-    lens: {
-      from: 1,
-      steps: [
-        { unit: { field: 'weight', factor: 10, offset: 1 } },
-        { split: { from: 'a', to: ['a1', 'a2'], separator: '-' } },
-      ],
-    },
+    from: 1,
+    steps: [
+      { unit: { field: 'weight', factor: 10, offset: 1 } },
+      { split: { from: 'a', to: ['a1', 'a2'], separator: '-' } },
+    ],
   })
   expect(through(book, 2, { weight: '70000', b: '"x-y"' }, 3)).toEqual({
     weight: '701',
@@ -264,7 +262,8 @@ test('two versions that build on the same one', () => {
 test('a split of what another version has computed', () => {
   const map = { map: { field: 'a', values: { 'x y': 'u v' } } }
   const book = bookOf([], [map], {
-    lens: { from: 1, steps: [map, { split: { from: 'a', to: ['b', 'c'], separator: ' ' } }] },
+    from: 1,
+    steps: [map, { split: { from: 'a', to: ['b', 'c'], separator: ' ' } }],
   })
   expect(through(book, 2, { a: '"u v"' }, 3)).toEqual({ b: '"u"', c: '"v"' })
   expect(through(book, 3, { b: '"u"', c: '"v"' }, 1)).toEqual({ a: '"x y"' })
