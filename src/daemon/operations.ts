@@ -57,7 +57,8 @@ type OperationOf<M extends Method> = M extends 'import'
 const writeOptions = optional(options<WriteOptions>({ urgent: boolean, seen: text }))
 
 const change: Shape<RecordChange> = tagged('op', {
-  put: { field: text, value: optional(text) },
+  put: { field: text, value: optional(text), from: optional(text) },
+  text: { field: text, at: number, remove: optional(number), insert: optional(text) },
   add: { field: text, value: text },
   remove: { field: text, value: text },
   count: { field: text, delta: number },
@@ -97,7 +98,9 @@ export const operations: { [M in Method]: OperationOf<M> } = {
   compare: { kind: 'call', args: [text, text, text] },
   conflicts: {
     kind: 'call',
-    args: [optional(options<ConflictsOptions>({ collection: text, titles: boolean }))],
+    args: [
+      optional(options<ConflictsOptions>({ collection: text, titles: boolean, bases: boolean })),
+    ],
   },
   resolve: {
     kind: 'call',

@@ -117,7 +117,19 @@ export interface RecordView {
 export type RecordVersionToken = string
 /** What is to be done to a record. Values are JSON texts; absent: the field is removed. */
 export type RecordChange =
-  | { op: 'put'; field: string; value: JsonText | undefined }
+  /**
+   * Into a text, only what differs is written, so that what others type there meanwhile stays. `from`: what its author had before them,
+   * where that may be older than what the record shows now.
+   */
+  | { op: 'put'; field: string; value: JsonText | undefined; from?: JsonText | undefined }
+  /** Of a text some letters, in UTF-16 code units: first removed, then inserted. */
+  | {
+      op: 'text'
+      field: string
+      at: number
+      remove?: number | undefined
+      insert?: string | undefined
+    }
   /** An element of a set. */
   | { op: 'add' | 'remove'; field: string; value: JsonText }
   /** By a whole number, which adds up with what others count meanwhile. */
@@ -171,6 +183,8 @@ export interface ConflictsOptions {
   collection?: string | undefined
   /** With titles; they cost another look at records. */
   titles?: boolean | undefined
+  /** With the bases that only the history of a record has, of the fifty gravest: each costs a look at older commits. */
+  bases?: boolean | undefined
 }
 export type Resolution =
   /** The value of this number. */
@@ -315,7 +329,7 @@ export interface DeviceOperations {
   /**
    * Changes a record in one commit: all of it or nothing.
    *
-   * @throws HavenError `INVALID_VALUE` where the strategy of a field knows no such change, `NOT_ALLOWED`, `TOO_LARGE`
+   * @throws HavenError `INVALID_VALUE` where the strategy of a field knows no such change, `TEXT_RANGE`, `NOT_ALLOWED`, `TOO_LARGE`
    */
   write(
     collection: string,

@@ -11,6 +11,7 @@ import type { CommitStore, StoreChange } from '../feed/commit-store.ts'
 import { yjsClientId } from '../feed/descriptor.ts'
 import type { FeedDescriptor } from '../feed/descriptor.ts'
 import { CausalIndex } from '../records/causality.ts'
+import type { Place } from '../records/causality.ts'
 import { disputedPart, hasConflicts } from '../records/conflict-check.ts'
 import { ContentSum, recordHash } from '../records/content-hash.ts'
 import { canonicalFreeUpdate } from '../records/doc.ts'
@@ -348,6 +349,16 @@ export class Collection {
   async settled(state: RecordState): Promise<RecordState> {
     if (state.writers.size > 1) await this.causalityReady()
     return this.#settledNow(state)
+  }
+
+  /** As a commit finds it that this device is about to make at a place: that has seen whatever is here. */
+  async settledFor(state: RecordState, { writer, seq }: Place): Promise<RecordState> {
+    const settled = await this.settled(state)
+    if (!hasWaitingUpdates(settled)) return settled
+    const { causal } = this
+    const isInPast = (a: Place, b: Place): boolean =>
+      (b.writer === writer && b.seq >= seq) || causal.isInPast(a, b)
+    return settleFree(settled, { isInPast })
   }
 
   #settledNow(state: RecordState): RecordState {

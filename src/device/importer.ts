@@ -5,9 +5,11 @@ import { limits } from '../core/limits.ts'
 import { writesFor } from '../records/changes.ts'
 import { changesToReach, resourcesOf } from '../records/fhir.ts'
 import type { Resource } from '../records/fhir.ts'
+import { textWrites } from '../records/text-writes.ts'
 import type { PlannedWrite } from '../records/writes.ts'
 import type { ImportProgress, ImportResult, ImportSource, Rejection } from './api.ts'
 import type { RecordChange, RecordWriter, Written } from './record-writer.ts'
+import { withTexts } from './text-change.ts'
 
 export interface ImporterOptions {
   readonly writer: RecordWriter
@@ -148,13 +150,13 @@ export class Importer {
   async #add(resource: Resource): Promise<void> {
     const batch = this.#batches.get(resource.collection) ?? { changes: [], bytes: 0 }
     this.#batches.set(resource.collection, batch)
-    batch.changes.push({
-      id: resource.recordId,
-      plan: (view, reading) => {
+    batch.changes.push(
+      withTexts(resource.recordId, (view, reading) => {
         const writes = writesFor(view, changesToReach(view.fields, resource.fields), { reading })
-        return writes.length > 0 || view.exists ? writes : [existence]
-      },
-    })
+        const planned = writes.length > 0 || view.exists ? writes : [existence]
+        return textWrites(view, planned, { reading })
+      }),
+    )
     for (const [name, json] of resource.fields) batch.bytes += name.length + json.length + 8
     if (batch.bytes >= batchBytes) await this.#flush(resource.collection)
   }

@@ -112,7 +112,7 @@ export class LiveDocs {
         const group = live.pending.splice(0)
         const update = Y.mergeUpdates(group.map((each) => each.update))
         await this.#runtime.writer.write(live.collection, 'routine', [
-          { id: live.id, free: { update, stateVector: baseOf(group, live.clientId) } },
+          { id: live.id, free: () => ({ update, stateVector: baseOf(group, live.clientId) }) },
         ])
       }
     } catch (error) {

@@ -1,5 +1,7 @@
 /** A record as a form has it: what it showed, and what a person changes in it. */
 import { HavenError } from '../core/errors.ts'
+import { applyTextChanges } from '../records/text-changes.ts'
+import { checkedChange } from '../records/text.ts'
 import type {
   DeviceOperations,
   JsonText,
@@ -47,7 +49,7 @@ export class OpenRecord {
 
   /** Begins with what {@link view} is now, and keeps to that while others write. */
   edit(): RecordDraft {
-    return new RecordDraft(this.#view?.version, async (changes, options) => {
+    return new RecordDraft(this.#view, async (changes, options) => {
       const written = await this.#operations.write(this.collection, this.id, changes, options)
       await this.refresh()
       return written
@@ -63,21 +65,50 @@ type Save = (
 /** Nothing had been seen of the record: `{}`, as a version. */
 const nothingSeen: RecordVersionToken = Buffer.from([1, 0]).toString('base64url')
 
+const emptyText: JsonText = '""'
+
 /** Changes that are saved together. Each call returns the draft, so that calls can be chained. */
 export class RecordDraft {
   readonly #seen: RecordVersionToken
   readonly #save: Save
+  readonly #shown: ReadonlyMap<string, JsonText>
   readonly #changes: RecordChange[] = []
   #saved = false
 
-  constructor(seen: RecordVersionToken | undefined, save: Save) {
-    this.#seen = seen ?? nothingSeen
+  constructor(shown: Pick<RecordView, 'version' | 'fields'> | undefined, save: Save) {
+    this.#seen = shown?.version ?? nothingSeen
+    this.#shown = new Map(shown?.fields)
     this.#save = save
   }
 
-  /** @param value - JSON text; undefined removes the field */
+  /**
+   * Of a text, what differs from what the form showed is written: what others typed there meanwhile stays.
+   *
+   * @param value - JSON text; undefined removes the field
+   */
   set(field: string, value: JsonText | undefined): this {
-    return this.#with({ op: 'put', field, value })
+    const from = this.#shown.get(field) ?? emptyText
+    return this.#with({ op: 'put', field, value, ...(from.startsWith('"') && { from }) })
+  }
+
+  /**
+   * Some letters of a text, as the form shows it with the changes made so far.
+   *
+   * @param change.at - in UTF-16 code units, as `remove`: first that many are removed there, then `insert` is inserted
+   * @throws HavenError `TEXT_RANGE` for a place that is not in the text, `INVALID_VALUE` where the form shows no text
+   */
+  editText(field: string, change: { at: number; remove?: number; insert?: string }): this {
+    const last = this.#changes.findLast((each) => 'field' in each && each.field === field)
+    const json = (last?.op === 'put' ? last.value : this.#shown.get(field)) ?? emptyText
+    if (!json.startsWith('"')) {
+      throw new HavenError(
+        'INVALID_VALUE',
+        `The field ${JSON.stringify(field)} shows no text: set it as a whole.`,
+      )
+    }
+    const text = JSON.parse(json) as string
+    const edited = applyTextChanges(text, [checkedChange(change, text)])
+    return this.set(field, JSON.stringify(edited))
   }
 
   add(field: string, element: JsonText): this {

@@ -6,9 +6,10 @@ import type { Lane } from '../feed/descriptor.ts'
 import { resourceText } from '../records/fhir.ts'
 import { compactJson } from '../records/json-text.ts'
 import type { LiveWrite, RecordView as SeenRecord } from '../records/visibility.ts'
-import type { PlannedWrite } from '../records/writes.ts'
 import { writesFor } from '../records/changes.ts'
 import type { Reading } from '../records/reading.ts'
+import { assertTexts, textWrites } from '../records/text-writes.ts'
+import type { TextWrites } from '../records/text-writes.ts'
 import { versionFromToken, versionOf, versionToken } from '../records/record-version.ts'
 import type {
   ConflictValue,
@@ -25,6 +26,7 @@ import type { Collection } from './collection.ts'
 import { Importer } from './importer.ts'
 import type { MeshRuntime } from './mesh-runtime.ts'
 import { rfc3339 } from './system.ts'
+import { withTexts } from './text-change.ts'
 import { bytesToHex } from '../core/bytes.ts'
 
 /** Records that are read in one go for an export. */
@@ -120,6 +122,13 @@ export class RecordOperations {
     const checked = changes.map((change) => checkedChange(id, change))
     if (checked.length === 0) throw new HavenError('USAGE', 'Say what is to be changed.')
     const version = seen === undefined ? undefined : versionFromToken(seen)
+    const splices = checked.filter((change) => change.op === 'text')
+    const whole = checked.filter((change) => change.op !== 'text')
+    const shown = new Map(
+      whole.flatMap((change) =>
+        change.op === 'put' && change.from !== undefined ? [[change.field, change.from]] : [],
+      ),
+    )
     return this.#write(name, id, urgent, {
       plan(view, reading) {
         if (!view.exists && checked.some(({ op }) => op === 'delete')) {
@@ -128,7 +137,9 @@ export class RecordOperations {
             'There is no such record here, or it is deleted already.',
           )
         }
-        return writesFor(view, checked, { reading, seen: version })
+        const writes = writesFor(view, whole, { reading, seen: version })
+        assertTexts(view, writes, reading)
+        return textWrites(view, writes, { reading, splices, shown })
       },
       // What stood beside it in the same commit could not be named as unseen.
       alone: version !== undefined,
@@ -152,7 +163,7 @@ export class RecordOperations {
       plan,
       alone,
     }: {
-      readonly plan: (view: SeenRecord, reading: Reading) => readonly PlannedWrite[]
+      readonly plan: (view: SeenRecord, reading: Reading) => TextWrites
       readonly alone: boolean
     },
   ): Promise<WriteResult> {
@@ -162,7 +173,7 @@ export class RecordOperations {
     const { commit } = await this.#runtime.writer.write(
       collection,
       lane,
-      [{ id: checkedId(id), plan }],
+      [withTexts(checkedId(id), plan)],
       { alone },
     )
     return { id, commit: commit === undefined ? null : { ...commit } }
@@ -259,7 +270,14 @@ function checkedChange(id: string, change: RecordChange): RecordChange {
       }
       return { ...change, field, values: change.values.map((each) => checkedValue(field, each)!) }
     case 'put':
-      return { ...change, field, value: checkedValue(field, change.value) }
+      return {
+        ...change,
+        field,
+        value: checkedValue(field, change.value),
+        from: checkedValue(field, change.from),
+      }
+    case 'text':
+      return { ...change, field, insert: checkedText(change.insert) }
     case 'add':
     case 'remove':
     default:
@@ -307,6 +325,13 @@ export function checkedValue(field: string, value: JsonText | undefined): JsonTe
       { cause: error },
     )
   }
+}
+
+function checkedText(text: string | undefined): string | undefined {
+  if (text !== undefined && utf8ToBytes(text).length > limits.valueBytes) {
+    throw new HavenError('TOO_LARGE', `A text may have ${limits.valueBytes / 1024 / 1024} MiB.`)
+  }
+  return text
 }
 
 function hasControlCharacter(text: string): boolean {

@@ -16,10 +16,12 @@ import type { Lane } from '../feed/descriptor.ts'
 import { encodeControlPayload } from '../identity/control-fact.ts'
 import type { Fact } from '../identity/control-fact.ts'
 import type { FeedTable } from '../records/feed-table.ts'
+import { ownEdit } from '../records/own-edit.ts'
+import type { FreeEdit } from '../records/own-edit.ts'
 import { encodePayload } from '../records/record-payload.ts'
 import type { ContextEntry, RecordUpdate } from '../records/record-payload.ts'
 import { applyFreeUpdate, backOf, planWrites } from '../records/record-state.ts'
-import type { RecordState } from '../records/record-state.ts'
+import type { CommitStamp, RecordState, Writer } from '../records/record-state.ts'
 import type { Reading } from '../records/reading.ts'
 import type { RecordView } from '../records/visibility.ts'
 import type { PlannedWrite } from '../records/writes.ts'
@@ -37,7 +39,11 @@ export interface RecordChange {
   readonly id: string
   /** Writes for the record as it is seen then, read so; none: nothing changes. */
   plan?(view: RecordView, reading: Reading): readonly PlannedWrite[]
-  free?: { readonly stateVector: Uint8Array; readonly update: Uint8Array }
+  /**
+   * An edit of its text and free types, for the state as it is then; undefined: none. Called after `plan`, and again where the commit
+   * has to be made anew.
+   */
+  free?(state: RecordState, writer: Writer): FreeEdit | undefined
 }
 
 export interface Written {
@@ -239,15 +245,16 @@ export class RecordWriter {
     // What each caller wants depends on what the callers before it have done.
     const states = new Map(original)
     const writesById = new Map<string, PlannedWrite[]>()
-    const freeById = new Map<string, { stateVector: Uint8Array; update: Uint8Array }>()
+    const editsById = new Map<string, FreeEdit[]>()
     const guess = stamp(feed.tip.seq + 1)
+    const place = { writer: writer.writer, seq: guess.seq }
     const plannedById = new Map<string, ReturnType<typeof planWrites>>()
     const changedByCaller: string[][] = []
     for (const { changes } of group) {
       const changed: string[] = []
       for (const change of changes) {
-        const state = states.get(change.id)!
         if (change.plan !== undefined) {
+          const state = await collection.settledFor(states.get(change.id)!, place)
           const writes = change.plan(await collection.view(state, reading), reading)
           if (writes.length > 0) {
             const all = [...(writesById.get(change.id) ?? []), ...writes]
@@ -257,20 +264,24 @@ export class RecordWriter {
               feeds: table,
             })
             plannedById.set(change.id, planned)
-            states.set(change.id, planned.state)
+            const edit = joined(editsById.get(change.id), planned.state, writer)
+            states.set(change.id, withFreeEdit(planned.state, writer, { commit: guess, edit }))
             changed.push(change.id)
           }
         }
         if (change.free !== undefined) {
-          if (freeById.has(change.id))
-            throw new HavenError('INTERNAL', 'Two edits of one document met in one commit.')
-          freeById.set(change.id, change.free)
-          changed.push(change.id)
+          const state = states.get(change.id)!
+          const edit = change.free(await collection.settledFor(state, place), writer)
+          if (edit !== undefined) {
+            editsById.set(change.id, [...(editsById.get(change.id) ?? []), edit])
+            states.set(change.id, withFreeEdit(state, writer, { commit: guess, edit }))
+            if (!changed.includes(change.id)) changed.push(change.id)
+          }
         }
       }
       changedByCaller.push(changed)
     }
-    const changedIds = [...new Set([...writesById.keys(), ...freeById.keys()])]
+    const changedIds = [...new Set([...writesById.keys(), ...editsById.keys()])]
     if (changedIds.length === 0) {
       return {
         written: group.map(() => ({ changed: [], commit: undefined, commits: 0 })),
@@ -285,7 +296,7 @@ export class RecordWriter {
         let state = original.get(id)!
         const back = backOf(state, writer.writer)
         const writes = writesById.get(id)
-        const free = freeById.get(id)
+        const free = joined(editsById.get(id), state, writer)
         let fields: Uint8Array | undefined
         if (writes !== undefined) {
           const planned =
@@ -295,15 +306,7 @@ export class RecordWriter {
           state = planned.state
           fields = planned.update
         }
-        if (free !== undefined) {
-          const applied = applyFreeUpdate(state, writer, stamp(seq), { ...free, hidden: false })
-          if (!applied.accepted)
-            throw new HavenError(
-              'INVALID_VALUE',
-              `This edit of a document can't be shared: ${applied.reason}.`,
-            )
-          state = applied.state
-        }
+        state = withFreeEdit(state, writer, { commit: stamp(seq), edit: free })
         records.push({
           id,
           back,
@@ -457,6 +460,35 @@ export class RecordWriter {
     feed.lastDay = decodeHeader(last.header).day
     await ownFeeds.mark()
   }
+}
+
+/** Of several edits of one record one. */
+function joined(
+  edits: readonly FreeEdit[] | undefined,
+  state: RecordState,
+  writer: Writer,
+): FreeEdit | undefined {
+  if (edits === undefined || edits.length < 2) return edits?.[0]
+  const nextClock = state.writers.get(writer.writer)?.free?.nextClock ?? 0
+  const own = { clientId: writer.freeClientId, nextClock }
+  return ownEdit(
+    edits.map(({ update }) => update),
+    own,
+  ).edit
+}
+
+function withFreeEdit(
+  state: RecordState,
+  writer: Writer,
+  { commit, edit }: { commit: CommitStamp; edit: FreeEdit | undefined },
+): RecordState {
+  if (edit === undefined) return state
+  const applied = applyFreeUpdate(state, writer, commit, { ...edit, hidden: false })
+  if (applied.accepted) return applied.state
+  throw new HavenError(
+    'INVALID_VALUE',
+    `This edit of a document can't be shared: ${applied.reason}.`,
+  )
 }
 
 /**

@@ -87,7 +87,7 @@ class Record {
   }
 
   get text(): string {
-    return textsOf(this.settled, ['note']).get('note')!
+    return textsOf(this.settled, ['note']).get('note') ?? ''
   }
 
   get doc(): Y.Doc {
