@@ -20,7 +20,7 @@ function feedName(index: number): string {
   return index.toString(16).padStart(32, '0')
 }
 
-function clock(seqs: readonly number[]): VectorClock {
+function holding(seqs: readonly number[]): VectorClock {
   return clockOf(
     seqs.flatMap((seq, index): ClockEntry[] =>
       seq === 0
@@ -34,7 +34,7 @@ function wholeOf(claim: Claim): VectorClock {
   return clockOf([...claim.feeds()].flatMap((feed) => [...claim.entries(feed)]))
 }
 
-const anyClock = fc.array(fc.nat(4), { maxLength: 6 }).map(clock)
+const anyClock = fc.array(fc.nat(4), { maxLength: 6 }).map(holding)
 const anyClaims = fc.array(
   fc.record({ clock: anyClock, laterMs: fc.nat(100), direct: fc.boolean() }),
   {
@@ -104,7 +104,7 @@ describe('what a device said that it held', () => {
     const book = bookOf()
     for (let round = 1; round < 50; round++) {
       const seqs = Array.from({ length: 100 }, (_, index) => round * 100 + index)
-      const body = clock(seqs)
+      const body = holding(seqs)
       book.learned(device, clockDigest(body), body, { timeMs: round, direct: true })
     }
     const claims = [...book.claims(device)]
@@ -127,26 +127,35 @@ describe('what a device said that it held', () => {
         },
         key,
       )
-    const first = announce(1, 0, clock([5]), 1_000_000)
-    const restored = announce(2, 1, clock([3]), 2_000_000)
+    const first = announce(1, 0, holding([5]), 1_000_000)
+    const restored = announce(2, 1, holding([3]), 2_000_000)
     const book = bookOf()
     book.announced(first)
-    book.learned(first.device, clockDigest(clock([4])), clock([4]), {
+    book.learned(first.device, clockDigest(holding([4])), holding([4]), {
       timeMs: 900_000,
       direct: true,
     })
-    book.learned(first.device, first.clockDigest, clock([5]), { timeMs: 1_000_000, direct: false })
+    book.learned(first.device, first.clockDigest, holding([5]), {
+      timeMs: 1_000_000,
+      direct: false,
+    })
     expect([...book.claims(first.device)]).toHaveLength(2)
     book.announced(restored)
     expect([...book.claims(first.device)]).toEqual([])
     expect(book.lacking(first.device)).toEqual({ digest: restored.clockDigest, base: undefined })
     // Whoever tells of a restored device for the first time makes void what was heard before.
     const other = bookOf()
-    other.learned(first.device, clockDigest(clock([5])), clock([5]), { timeMs: 1, direct: true })
+    other.learned(first.device, clockDigest(holding([5])), holding([5]), {
+      timeMs: 1,
+      direct: true,
+    })
     other.announced(restored)
     expect([...other.claims(first.device)]).toEqual([])
     const young = bookOf()
-    young.learned(first.device, clockDigest(clock([5])), clock([5]), { timeMs: 1, direct: true })
+    young.learned(first.device, clockDigest(holding([5])), holding([5]), {
+      timeMs: 1,
+      direct: true,
+    })
     young.announced(first)
     expect([...young.claims(first.device)]).toHaveLength(1)
   })
