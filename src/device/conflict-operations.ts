@@ -3,7 +3,6 @@ import { HavenError } from '../core/errors.ts'
 import { countOf } from '../records/counts.ts'
 import { ranks } from '../records/reading.ts'
 import { conflictOf, conflictToken, writesToSettle } from '../records/resolution.ts'
-import { joinedTexts, textWrites } from '../records/text-writes.ts'
 import { patientIdOf, titleOf } from '../records/title.ts'
 import type {
   Conflict as SeenConflict,
@@ -20,11 +19,11 @@ import type {
   WriteResult,
 } from './api.ts'
 import { authorOf } from './author.ts'
+import { baseInHistory } from './conflict-base.ts'
 import type { Collection } from './collection.ts'
 import type { MeshRuntime } from './mesh-runtime.ts'
 import { checkedId, checkedValue, notFound } from './record-operations.ts'
 import { rfc3339 } from './system.ts'
-import { withTexts } from './text-change.ts'
 
 export class ConflictOperations {
   readonly #runtime: MeshRuntime
@@ -35,9 +34,9 @@ export class ConflictOperations {
     this.#runtime = runtime
   }
 
-  async list({ collection, titles = false }: ConflictsOptions): Promise<Conflict[]> {
+  async list({ collection, titles = false, bases = false }: ConflictsOptions): Promise<Conflict[]> {
     const names = collection === undefined ? this.#runtime.collectionNames() : [collection]
-    const found: Conflict[] = []
+    const found: Found[] = []
     for (const name of names) {
       const id = this.#runtime.collectionId(name)
       const inCollection = await this.#runtime.integrator.collection(id)
@@ -46,11 +45,23 @@ export class ConflictOperations {
       for (const view of views) {
         for (const conflict of view.conflicts) {
           const title = titleOfRecord?.get(view.id) ?? null
-          found.push(this.#listed({ name, collection: inCollection, view, conflict, title }))
+          const listed = this.#listed({ name, collection: inCollection, view, conflict, title })
+          found.push({ name, collection: inCollection, conflict, listed })
         }
       }
     }
-    return found.toSorted(gravestFirst)
+    found.sort((a, b) => gravestFirst(a.listed, b.listed))
+    if (bases) await this.#addBases(found)
+    return found.map(({ listed }) => listed)
+  }
+
+  /** To the gravest, where only history has them. */
+  async #addBases(found: readonly Found[]): Promise<void> {
+    const lacking = found.filter(({ listed }) => listed.field !== null && listed.base === null)
+    for (const { name, collection, conflict, listed } of lacking.slice(0, basesMax)) {
+      const where = { name, id: listed.id, conflict }
+      listed.base = await baseInHistory(this.#runtime, collection, where)
+    }
   }
 
   async resolve(
@@ -69,19 +80,20 @@ export class ConflictOperations {
       this.#runtime.collectionId(name),
       urgent ? 'urgent' : 'routine',
       [
-        withTexts(checkedId(id), (view, reading) => {
-          if (!view.exists && !view.deleted) throw notFound()
-          const conflict = conflictOf(view, field ?? '', seen)
-          const writes = writesToSettle(view, conflict, { resolution: decided, reading })
-          const settled = 'keepBoth' in decided ? joinedTexts(view, writes, reading) : writes
-          return textWrites(view, settled, { reading })
-        }),
+        {
+          id: checkedId(id),
+          plan(view, reading) {
+            if (!view.exists && !view.deleted) throw notFound()
+            const conflict = conflictOf(view, field ?? '', seen)
+            return writesToSettle(view, conflict, { resolution: decided, reading })
+          },
+        },
       ],
     )
     return { id, commit: commit === undefined ? null : { ...commit } }
   }
 
-  #listed({ name, collection, view, conflict, title }: Found): Conflict {
+  #listed({ name, collection, view, conflict, title }: Listing): Conflict {
     const { field, kind, state, rank, values, base, problem } = conflict
     return {
       collection: name,
@@ -164,12 +176,20 @@ export class ConflictOperations {
 
 const patientsName = 'patients'
 
-interface Found {
+/** Each is a look at the older commits of a record. */
+const basesMax = 50
+
+interface Place {
   readonly name: string
   readonly collection: Collection
-  readonly view: SeenRecord
   readonly conflict: SeenConflict
+}
+interface Listing extends Place {
+  readonly view: SeenRecord
   readonly title: string | null
+}
+interface Found extends Place {
+  readonly listed: Conflict
 }
 
 /** JSON text, also of what is no value of the field by itself. */

@@ -76,6 +76,23 @@ async function disputed(
 
 const code = (text: string) => ({ code: JSON.stringify({ text }) })
 
+test('what all values replaced is the last that all of their authors had seen', async () => {
+  await enrolTwo()
+  await set(a, allergy, code('first'))
+  await set(a, allergy, code('before'))
+  await exchange()
+  await set(a, allergy, code('unseen by the other'))
+  await set(a, allergy, code('x'))
+  await set(b, allergy, code('y'))
+  await exchange()
+  for (const device of [a, b])
+    expect(await list(device, { bases: true })).toMatchObject([{ base: '{"text":"before"}' }])
+  await set(a, 'new', { x: '1' })
+  await set(b, 'new', { x: '2' })
+  await exchange()
+  expect(await list(a, { bases: true })).toMatchObject([{ field: 'code' }, { base: null }])
+})
+
 async function oneConflict(): Promise<void> {
   await enrolTwo()
   await disputed(allergy, { before: code('?'), ofA: code('penicillin'), ofB: code('peanut') })
@@ -108,6 +125,8 @@ describe('the list', () => {
       seen: expect.stringMatching(/^[0-9a-f]{8}$/) as string,
     })
     expect(await list(b)).toEqual([conflict])
+    // What both replaced is not in the record any more, but in its history.
+    expect(await list(b, { bases: true })).toEqual([{ ...conflict, base: '{"text":"?"}' }])
   })
 
   test('begins with what is gravest, has what was decided by rule, and keeps to a collection', async () => {

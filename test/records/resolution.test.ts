@@ -155,7 +155,7 @@ describe('who looked at a list', () => {
 
   test('is refused what a newer version wrote', () => {
     dispute('all', '"a"', '"b"')
-    ben.writes({ field: 'all', op: 'shine' as 'put', value: '"c"' })
+    ben.writes({ field: 'all', op: 'shine', value: '"c"' })
     ada.put('all', '"d"')
     meet(ada, ben)
     expect(() => settle(ada, 'all', { keep: 1 })).toThrow(

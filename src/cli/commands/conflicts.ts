@@ -19,7 +19,11 @@ export function addConflicts(program: Command, cli: Cli): void {
       ) => {
         const globals = globalsOf(command, cli)
         await using opened = await openOperations(cli, globals)
-        const conflicts = await opened.operations.conflicts({ collection, titles: !globals.json })
+        const conflicts = await opened.operations.conflicts({
+          collection,
+          bases: true,
+          titles: !globals.json,
+        })
         const width = cli.stdout.isTerminal ? cli.stdout.columns : Infinity
         await print(cli, globals, {
           document: conflictsDocument(conflicts),
