@@ -57,7 +57,8 @@ type OperationOf<M extends Method> = M extends 'import'
 const writeOptions = optional(options<WriteOptions>({ urgent: boolean, seen: text }))
 
 const change: Shape<RecordChange> = tagged('op', {
-  put: { field: text, value: optional(text) },
+  put: { field: text, value: optional(text), from: optional(text) },
+  text: { field: text, at: number, remove: optional(number), insert: optional(text) },
   add: { field: text, value: text },
   remove: { field: text, value: text },
   count: { field: text, delta: number },

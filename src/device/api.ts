@@ -117,7 +117,19 @@ export interface RecordView {
 export type RecordVersionToken = string
 /** What is to be done to a record. Values are JSON texts; absent: the field is removed. */
 export type RecordChange =
-  | { op: 'put'; field: string; value: JsonText | undefined }
+  /**
+   * Into a text, only what differs is written, so that what others type there meanwhile stays. `from`: what its author had before them,
+   * where that may be older than what the record shows now.
+   */
+  | { op: 'put'; field: string; value: JsonText | undefined; from?: JsonText | undefined }
+  /** Of a text some letters, in UTF-16 code units: first removed, then inserted. */
+  | {
+      op: 'text'
+      field: string
+      at: number
+      remove?: number | undefined
+      insert?: string | undefined
+    }
   /** An element of a set. */
   | { op: 'add' | 'remove'; field: string; value: JsonText }
   /** By a whole number, which adds up with what others count meanwhile. */
@@ -317,7 +329,7 @@ export interface DeviceOperations {
   /**
    * Changes a record in one commit: all of it or nothing.
    *
-   * @throws HavenError `INVALID_VALUE` where the strategy of a field knows no such change, `NOT_ALLOWED`, `TOO_LARGE`
+   * @throws HavenError `INVALID_VALUE` where the strategy of a field knows no such change, `TEXT_RANGE`, `NOT_ALLOWED`, `TOO_LARGE`
    */
   write(
     collection: string,

@@ -3,6 +3,7 @@ import { HavenError } from '../core/errors.ts'
 import { countOf } from '../records/counts.ts'
 import { ranks } from '../records/reading.ts'
 import { conflictOf, conflictToken, writesToSettle } from '../records/resolution.ts'
+import { joinedTexts, textWrites } from '../records/text-writes.ts'
 import { patientIdOf, titleOf } from '../records/title.ts'
 import type {
   Conflict as SeenConflict,
@@ -24,6 +25,7 @@ import type { Collection } from './collection.ts'
 import type { MeshRuntime } from './mesh-runtime.ts'
 import { checkedId, checkedValue, notFound } from './record-operations.ts'
 import { rfc3339 } from './system.ts'
+import { withTexts } from './text-change.ts'
 
 export class ConflictOperations {
   readonly #runtime: MeshRuntime
@@ -80,14 +82,13 @@ export class ConflictOperations {
       this.#runtime.collectionId(name),
       urgent ? 'urgent' : 'routine',
       [
-        {
-          id: checkedId(id),
-          plan(view, reading) {
-            if (!view.exists && !view.deleted) throw notFound()
-            const conflict = conflictOf(view, field ?? '', seen)
-            return writesToSettle(view, conflict, { resolution: decided, reading })
-          },
-        },
+        withTexts(checkedId(id), (view, reading) => {
+          if (!view.exists && !view.deleted) throw notFound()
+          const conflict = conflictOf(view, field ?? '', seen)
+          const writes = writesToSettle(view, conflict, { resolution: decided, reading })
+          const settled = 'keepBoth' in decided ? joinedTexts(view, writes, reading) : writes
+          return textWrites(view, settled, { reading })
+        }),
       ],
     )
     return { id, commit: commit === undefined ? null : { ...commit } }
