@@ -5,7 +5,6 @@
  */
 import { bytesToHex, equalBytes, hexToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
-import { decodeHeader } from '../feed/commit.ts'
 import type { FeedChain } from '../feed/chain.ts'
 import type { CommitStore, StoreChange } from '../feed/commit-store.ts'
 import { yjsClientId } from '../feed/descriptor.ts'
@@ -26,6 +25,7 @@ import { summaryOf, viewRecord } from '../records/visibility.ts'
 import type { RecordView } from '../records/visibility.ts'
 import type { ContextEntry } from '../records/record-payload.ts'
 import type { Replica } from '../sync/replica.ts'
+import { segmentNamed } from './chain-lookup.ts'
 import { ConflictIndex } from './conflict-index.ts'
 import type { Standing } from './conflict-index.ts'
 
@@ -241,25 +241,15 @@ export class Collection {
 
   async #writerNamed(chain: FeedChain, entry: ContextEntry): Promise<string | undefined> {
     this.nameWriters(chain)
-    const prefix = bytesToHex(entry.id)
-    const candidates = chain.segmentsAt(entry.seq)
-    for (const index of candidates) {
-      const segment = chain.segments[index]!
-      if (segment.to === entry.seq && segment.head.startsWith(prefix)) return chain.writerOf(index)
-    }
-    const ids = await this.#store.idsAt(entry.feed, entry.seq)
-    const id = ids.find((each) => bytesToHex(each).startsWith(prefix))
-    if (id === undefined) return undefined
-    if (candidates.length === 1) return chain.writerOf(candidates[0]!)
-    // A forked feed: back along the chain to where a branch begins.
-    let at = await this.#store.commit(entry.feed, entry.seq, id)
-    while (at !== undefined) {
-      const current = bytesToHex(at.id)
-      const found = chain.segments.findIndex((segment) => segment.first === current)
-      if (found !== -1) return chain.writerOf(found)
-      at = await this.#store.commit(entry.feed, at.seq - 1, decodeHeader(at.header).prev)
-    }
-    return undefined
+    const place = { seq: entry.seq, idPrefix: bytesToHex(entry.id) }
+    const segment = await segmentNamed(this.#store, chain, place)
+    return segment === undefined ? undefined : chain.writerOf(segment)
+  }
+
+  /** Commits that others have named and that are not part of the records here, and the writer that named each. */
+  *awaited(): Iterable<{ feed: string; seq: number; by: string }> {
+    for (const [feed, entries] of this.#pending)
+      for (const { writer, entry } of entries) yield { feed, seq: entry.seq, by: writer }
   }
 
   /**
