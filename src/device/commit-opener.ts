@@ -97,6 +97,32 @@ export class CommitOpener {
     return { payloads, end, lacksKey, malformed }
   }
 
+  /**
+   * One payload by its last commit; undefined when that is not held, or can't be read.
+   *
+   * @param table - what the feed had named by then, or later
+   * @param id - in a forked feed: which of the commits at that place
+   */
+  async openAt(
+    feed: string,
+    seq: number,
+    table: FeedTable,
+    id?: string,
+  ): Promise<OpenedPayload | undefined> {
+    const read = await this.#store.commits({ feed, after: seq - 1, upTo: seq })
+    const last = id === undefined ? read[0] : read.find((one) => bytesToHex(one.id) === id)
+    if (last === undefined) return undefined
+    const commits = [last]
+    for (let first = last; first.seq > 1;) {
+      const before = await this.#store.commit(feed, first.seq - 1, decodeHeader(first.header).prev)
+      if (before === undefined || !decodeHeader(before.header).continued) break
+      commits.unshift(before)
+      first = before
+    }
+    const { payloads } = await this.open(commits, table)
+    return payloads.find((payload) => payload.seq === seq)
+  }
+
   #keyFor({ epoch }: CommitHeader): Uint8Array | undefined {
     const id = bytesToHex(epoch)
     return this.#control.isAnnounced(id) ? this.#control.epochKey(id) : undefined

@@ -9,7 +9,6 @@ import { bytesToHex } from '../core/bytes.ts'
 import type { HybridTime } from '../core/hybrid-time.ts'
 import { startPlace } from '../feed/chain.ts'
 import type { FeedChain, Place } from '../feed/chain.ts'
-import { decodeHeader } from '../feed/commit.ts'
 import type { CommitStore } from '../feed/commit-store.ts'
 import type { FeedDescriptor } from '../feed/descriptor.ts'
 import { FeedTable } from '../records/feed-table.ts'
@@ -74,7 +73,11 @@ export async function* touchesOf(options: WriterHistoryOptions): AsyncGenerator<
 async function* touchesByPointers(options: WriterHistoryOptions): AsyncGenerator<Touch> {
   const writer = options.writerOf(options.segment)
   for (let seq = options.lastSeq; seq > 0;) {
-    const opened = await payloadAt(options, seq)
+    const opened = await options.opener.openAt(
+      options.descriptor.feed,
+      seq,
+      options.integrated.table,
+    )
     const update = opened?.payload.records.find(({ id }) => id === options.record)
     if (opened === undefined || update === undefined || update.back >= seq)
       throw new CommitUnreadable()
@@ -85,22 +88,6 @@ async function* touchesByPointers(options: WriterHistoryOptions): AsyncGenerator
     })
     seq = update.back
   }
-}
-
-/** The payload that ends with this commit of an unforked feed. */
-async function payloadAt(
-  { store, opener, descriptor, integrated }: WriterHistoryOptions,
-  seq: number,
-): Promise<OpenedPayload | undefined> {
-  const { feed } = descriptor
-  const commits = await store.commits({ feed, after: seq - 1, upTo: seq })
-  for (let at = seq - 1; at > 0; at--) {
-    const [before] = await store.commits({ feed, after: at - 1, upTo: at })
-    if (before === undefined || !decodeHeader(before.header).continued) break
-    commits.unshift(before)
-  }
-  const { payloads } = await opener.open(commits, integrated.table)
-  return payloads.find((payload) => payload.seq === seq)
 }
 
 /** It was accepted: where it begins is where the writer's array ended. */
