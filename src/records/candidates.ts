@@ -10,6 +10,7 @@ import {
   type RecordState,
   type WriterState,
 } from './record-state.ts'
+import { isReserved } from './reserved-fields.ts'
 import { elementKey } from './slots.ts'
 import { isOfElement, type WriterId } from './writes.ts'
 
@@ -135,8 +136,8 @@ export function fateOf(
     isDelete(one) && !restorations.some((by) => sees(by, one, causality))
   const deletes = ofRecord.all.filter(counts)
   if (deletes.length === 0) return untouched
-  const uncovered = [...fields.values()]
-    .flatMap(({ all }) => all)
+  const uncovered = [...fields]
+    .flatMap(([field, { all }]) => (isReserved(field) ? [] : all))
     .filter((one) => !isDelete(one) && !deletes.some((by) => sees(by, one, causality)))
   const uncoveredEdits = edits.filter(
     (edit) => !deletes.some((by) => seesEdit(by, edit, causality)),

@@ -18,6 +18,7 @@ import { baseOf, fieldValue, type Dispute, type FieldValue } from './field-value
 import type { Inexpressible, Lenses, Rank, ReadField, Reading } from './reading.ts'
 import { acceptedWrites } from './record-state.ts'
 import type { AcceptedWrite, RecordState } from './record-state.ts'
+import { isReserved } from './reserved-fields.ts'
 import { textsOf } from './text.ts'
 import { isKnownOp, type WriterId } from './writes.ts'
 
@@ -96,12 +97,12 @@ export function viewRecord(
   const edits = editsOf(state)
   const fate = fateOf(raw, edits, causality)
   const viewer = new Viewer(state, { causality, reading, fate, nowMs })
-  const read = fate.deleted ? nothingRead : viewer.read(raw)
+  const read = fate.deleted ? nothingRead : viewer.read(shownOf(raw))
   const conflicts = [...read.conflicts]
   if (fate.resurrected) conflicts.push(viewer.deletionConflict(raw))
   return {
     id: state.id,
-    exists: !fate.deleted && (raw.size > 0 || hasFreeTypes(state)),
+    exists: !fate.deleted && (shownOf(raw).size > 0 || hasFreeTypes(state)),
     deleted: fate.deleted,
     resurrected: fate.resurrected,
     fields: read.fields,
@@ -130,15 +131,16 @@ export function summaryOf(state: RecordState, causality: Causality): RecordSumma
     const [by] = state.writers.values()
     if (by !== undefined && !by.writes.has('')) {
       // One writer, no deletion: what it has not replaced itself is live.
-      const exists = by.writes.size > 0 || by.free?.updates !== undefined
-      return { exists, contested: by.beside.length > 0, live: [...acceptedWrites(by)] }
+      const live = [...acceptedWrites(by)]
+      const exists = live.some(({ field }) => !isReserved(field)) || by.free?.updates !== undefined
+      return { exists, contested: by.beside.length > 0, live }
     }
   }
   const raw = liveFields(candidatesOf(state), causality)
   const { deleted } = fateOf(raw, editsOf(state), causality)
   const fields = [...raw.values()]
   return {
-    exists: !deleted && (raw.size > 0 || hasFreeTypes(state)),
+    exists: !deleted && (shownOf(raw).size > 0 || hasFreeTypes(state)),
     contested: raw.has('') || fields.some(({ live }) => isContested(live)),
     live: fields.flatMap(({ live }) => live).map(({ write }) => write),
   }
@@ -148,6 +150,12 @@ function isContested(live: readonly Candidate[]): boolean {
   if (live.length < 2) return false
   const [first] = live
   return live.some(({ by, write }) => by !== first!.by || first!.by.beside.includes(write))
+}
+
+/** Without fields of Havenmesh's own. */
+function shownOf(raw: ReadonlyMap<string, FieldCandidates>): ReadonlyMap<string, FieldCandidates> {
+  if (![...raw.keys()].some(isReserved)) return raw
+  return new Map([...raw].filter(([field]) => !isReserved(field)))
 }
 
 function liveFields(
