@@ -73,7 +73,8 @@ export function lostWrites(check: Check): string[] {
       continue
     }
     if (write.op !== 'count' && !isListed(one, shown)) complain(one, 'is not among the live writes')
-    if (isCovered(one, made)) continue
+    // What is Havenmesh's own is read from the live writes.
+    if (isReserved(write.field) || isCovered(one, made)) continue
     if (shown.deleted) complain(one, 'is hidden by a deletion that did not see it')
     else if (!isShown(one, made, { shown, says })) complain(one, 'is nowhere to be seen')
   }
@@ -114,9 +115,16 @@ function problemOfFate(
   )
   // Whoever knew of a deletion and wrote all the same has made the record anew.
   const isAnew =
-    made.some((other) => other.write.op !== 'delete' && saw(other, one)) ||
+    made.some(
+      (other) => other.write.op !== 'delete' && !isReserved(other.write.field) && saw(other, one),
+    ) ||
     commits.some((commit) => editsOf(commit, record).length > 0 && commit.held.has(one.commit.id))
   return isAsked || isAnew ? undefined : 'has no effect, and nobody is told'
+}
+
+/** Of Havenmesh's own: no part of what a record shows. */
+function isReserved(field: string): boolean {
+  return field.startsWith('~')
 }
 
 function isListed(one: Made, { live }: Shown): boolean {
@@ -203,7 +211,7 @@ function listOf(json: string | undefined): string[] {
 /** No increment is lost, and none counts twice. */
 function miscounts(record: string, made: readonly Made[], shown: Shown): string[] {
   const problems: string[] = []
-  const counted = made.filter(({ write }) => write.op === 'count')
+  const counted = made.filter(({ write }) => write.op === 'count' && !isReserved(write.field))
   for (const field of new Set(counted.map(({ write }) => write.field))) {
     const ofField = made.filter(({ write }) => write.field === field)
     const isMixed = ofField.some(({ write }) => isUnknown(write) || isOfElement(write))
