@@ -35,6 +35,11 @@ export function eventText(
         'changed',
         `${countText(event.ids.length, 'record')} in ${printable(event.collection)}`,
       )
+    case 'schema':
+      return line(
+        'schema',
+        `${printable(event.collection)} is read and written by version ${event.version}`,
+      )
     case 'joined':
       return line(nameOf(event.device), `joined as ${event.device.role}`)
     case 'refused':

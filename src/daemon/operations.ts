@@ -116,5 +116,9 @@ export const operations: { [M in Method]: OperationOf<M> } = {
     kind: 'call',
     args: [text, text, optional(options<HistoryOptions>({ limit: number }))],
   },
+  schemas: { kind: 'call', args: [optional(text)] },
+  schema: { kind: 'call', args: [text, optional(number)] },
+  applySchema: { kind: 'call', args: [text, optional(options({ force: boolean }))] },
+  pinSchema: { kind: 'call', args: [text, orNull(number)] },
   status: { kind: 'call', args: [] },
 }

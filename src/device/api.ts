@@ -7,6 +7,7 @@
 import type * as Y from 'yjs'
 
 import type { ErrorCode } from '../core/errors.ts'
+import type { SchemaFinding } from '../records/schema/schema-finding.ts'
 import type { OpenRecord } from './open-record.ts'
 
 export type RoleName = 'admin' | 'clinician' | 'viewer' | 'courier' | 'server'
@@ -257,6 +258,39 @@ export interface UnreadCommits {
   reason: 'key' | 'damaged'
 }
 
+/** A version of the schema of a collection. */
+export interface SchemaVersion {
+  version: number
+  /** Null: it is the built-in one. */
+  since: string | null
+  /** The admin's device. */
+  by: DeviceRef | null
+  /** `superseded`: another admin had announced the same version before; `not-understood`: of a newer program, or a version between is lacking. */
+  state: 'known' | 'superseded' | 'not-understood'
+}
+export interface CollectionSchemas {
+  collection: string
+  /** That this device reads and writes records by. */
+  version: number
+  /** Chosen for this device; null: it goes with the newest. */
+  pinned: number | null
+  versions: SchemaVersion[]
+}
+export interface SchemaText {
+  collection: string
+  /** 0: the built-in one. */
+  version: number
+  /** JSON, as it was applied. */
+  text: string
+}
+export type { SchemaFinding }
+export interface AppliedSchema {
+  collection: string
+  version: number
+  /** What {@link SchemaFinding} says against the one before: only what could not keep it from being applied. */
+  findings: SchemaFinding[]
+}
+
 export interface PeerStatus {
   device: DeviceInfo
   /** The device's name again, for who reads only this level. */
@@ -302,6 +336,8 @@ export type DeviceEvent =
       ahead: number | null
     }
   | { event: 'change'; time: string; collection: string; ids: string[] }
+  /** Records of the collection are read and written by this version from now on. */
+  | { event: 'schema'; time: string; collection: string; version: number }
   | { event: 'joined'; time: string; device: DeviceInfo }
   | { event: 'refused'; time: string; code: ErrorCode; address: string }
   | { event: 'notice'; time: string; code: string; message: string }
@@ -362,6 +398,27 @@ export interface DeviceOperations {
   ): Promise<WriteResult>
   /** @throws HavenError `NOT_FOUND` */
   history(collection: string, id: string, options?: HistoryOptions): Promise<RecordHistory>
+  /** @throws HavenError `UNKNOWN_COLLECTION` */
+  schemas(collection?: string): Promise<CollectionSchemas[]>
+  /**
+   * @param version - default: the one that this device reads and writes by
+   * @throws HavenError `NOT_FOUND`, `NOT_READABLE_YET`
+   */
+  schema(collection: string, version?: number): Promise<SchemaText>
+  /**
+   * Announces a schema to the whole mesh; for admins.
+   *
+   * @param options.force - also where something is lost by it
+   * @throws HavenError `NOT_ALLOWED`, `SCHEMA_INVALID`, `SCHEMA_VERSION`, `SCHEMA_LOSSY`, `UNKNOWN_COLLECTION`, `TOO_LARGE`
+   */
+  applySchema(text: string, options?: { force?: boolean }): Promise<AppliedSchema>
+  /**
+   * This device, an app of an older version, reads and writes by that version from now on.
+   *
+   * @param version - null: by the newest
+   * @throws HavenError `NOT_FOUND`
+   */
+  pinSchema(collection: string, version: number | null): Promise<CollectionSchemas>
   status(): Promise<DeviceStatus>
 }
 

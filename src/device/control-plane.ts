@@ -340,6 +340,12 @@ export class ControlPlane implements Authority {
     )
   }
 
+  /** Null: no key for it yet. */
+  openSchema(sealed: Uint8Array): string | null {
+    const fact = { mesh: this.meshId, type: factTypes.schema, maxBytes: limits.schemaBytes }
+    return openFactText(sealed, fact, (epoch) => this.epochKey(epoch)) ?? null
+  }
+
   /** Certificates that peers have shown and that are not among the facts: worth a fact, so that others hear of them. */
   unknownShown(): Certificate[] {
     return [...this.#shown.values()]

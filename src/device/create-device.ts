@@ -24,6 +24,8 @@ import { openMark } from '../store/mark.ts'
 import type { Mark } from '../store/mark.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
 import type {
+  AppliedSchema,
+  CollectionSchemas,
   Conflict,
   ConflictsOptions,
   Device,
@@ -49,6 +51,7 @@ import type {
   RecoverOptions,
   Resolution,
   ResolveOptions,
+  SchemaText,
   UpOptions,
   WriteOptions,
   WriteResult,
@@ -64,6 +67,7 @@ import { epochChange, loadMembership, membershipChange } from './own-membership.
 import type { OwnMembership } from './own-membership.ts'
 import { recordHistory } from './record-history.ts'
 import { RecordOperations } from './record-operations.ts'
+import { SchemaOperations } from './schema-operations.ts'
 import { homedir } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { systemClock, systemRandom, systemTimers } from './system.ts'
@@ -676,6 +680,22 @@ class LocalDevice implements Device {
 
   #records(): RecordOperations {
     return new RecordOperations(this.#running())
+  }
+
+  async schemas(collection?: string): Promise<CollectionSchemas[]> {
+    return new SchemaOperations(this.#running()).list(collection)
+  }
+
+  async schema(collection: string, version?: number): Promise<SchemaText> {
+    return new SchemaOperations(this.#running()).text(collection, version)
+  }
+
+  async applySchema(text: string, options: { force?: boolean } = {}): Promise<AppliedSchema> {
+    return new SchemaOperations(this.#running()).apply(text, options)
+  }
+
+  async pinSchema(collection: string, version: number | null): Promise<CollectionSchemas> {
+    return new SchemaOperations(this.#running()).pin(collection, version)
   }
 
   async history(

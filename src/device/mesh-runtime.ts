@@ -5,6 +5,7 @@
 import { bytesToHex } from '../core/bytes.ts'
 import type { Clock, Random, Timers } from '../core/environment.ts'
 import { HavenError, isErrorCode, isHavenError } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
 import type { StoredCommit } from '../feed/commit-store.ts'
 import { FeedChain } from '../feed/chain.ts'
 import { decodeDescriptor } from '../feed/descriptor.ts'
@@ -23,13 +24,13 @@ import { ControlPlane } from './control-plane.ts'
 import { FeedRepair } from './feed-repair.ts'
 import { InvitationBook } from './invitation-book.ts'
 import { Inviter } from './inviter.ts'
-import { builtInReading } from '../records/schema/schema-book.ts'
 import { Integrator } from './integrator.ts'
 import { Mutex } from './mutex.ts'
 import { OwnFeeds } from './own-feeds.ts'
 import type { OwnMembership } from './own-membership.ts'
 import { PeerBook } from './peer-book.ts'
 import { RecordWriter } from './record-writer.ts'
+import { Schemas } from './schemas.ts'
 import { SyncDriver } from './sync-driver.ts'
 import { rfc3339 } from './system.ts'
 
@@ -63,6 +64,9 @@ export class MeshRuntime {
   readonly integrator: Integrator
   readonly writer: RecordWriter
   readonly driver: SyncDriver
+  readonly schemas: Schemas
+  /** Held by whoever announces a schema. */
+  readonly schemaLock = new Mutex()
   readonly peers: PeerBook
   readonly inviter: Inviter
   readonly #options: RuntimeOptions
@@ -108,6 +112,7 @@ export class MeshRuntime {
       random,
     })
     authority.control = this.control
+    this.schemas = new Schemas(this.control, store)
     this.#ownFeeds = new OwnFeeds({
       store,
       replica,
@@ -131,7 +136,7 @@ export class MeshRuntime {
       replica,
       control: this.control,
       clock,
-      readingOf: () => builtInReading,
+      readingOf: (collection) => this.schemas.readingOf(collection),
       lock: this.#lock,
       changed,
       failed: (error) => {
@@ -241,6 +246,7 @@ export class MeshRuntime {
     this.replica.restore(descriptors, chains)
     await this.#invitations.restore(clock.nowMs())
     await this.control.restore()
+    await this.schemas.restore()
     await this.integrator.restore()
     await this.#repair.start()
     await this.#ownFeeds.restore(this.integrator)
@@ -285,13 +291,17 @@ export class MeshRuntime {
     await this.#keysMoved()
   }
 
-  /** A name, sealed to readers; undefined when this device has no key for that. */
+  /** A name or a schema, sealed to readers; undefined when this device has no key for that. */
   sealLabel(text: string, type: number): Uint8Array | undefined {
     const labels = this.control.epochToWrite(this.control.labelsCollection)
     if (labels === undefined) return undefined
     return sealFactText(
       text,
-      { mesh: this.control.meshId, type },
+      {
+        mesh: this.control.meshId,
+        type,
+        ...(type === factTypes.schema && { maxBytes: limits.schemaBytes }),
+      },
       { epoch: labels.epoch, epochKey: labels.key },
       this.#options.random,
     )
@@ -499,6 +509,7 @@ export class MeshRuntime {
       await this.#options.store.batch(changes)
       this.control.retry()
     }
+    await this.#schemasMoved()
     this.#collectionsByName.clear()
     for (const waiter of this.#factWaiters) waiter()
     this.#factWaiters.clear()
@@ -510,6 +521,22 @@ export class MeshRuntime {
     this.#askForKeys()
     this.driver.pump()
     await this.#stateWhatWasHeld()
+  }
+
+  /** From here on records are read and written by this version on this device; undefined: by the newest. */
+  async pinSchema(collection: string, version: number | undefined): Promise<void> {
+    await this.schemas.pin(collection, version)
+    await this.#control(() => this.#schemasMoved())
+  }
+
+  async #schemasMoved(): Promise<void> {
+    // What is derived by one reading must not be taken for another's.
+    const changed = await this.#lock.run(async () => this.schemas.refresh())
+    for (const id of changed) {
+      const collection = this.collectionName(id)
+      const { version } = this.schemas.readingOf(id)
+      if (collection !== null) this.emit({ event: 'schema', collection, version })
+    }
   }
 
   #askForKeys(): void {

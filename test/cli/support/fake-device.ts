@@ -55,6 +55,15 @@ export function fakeDevice(parts: Partial<Device> = {}): FakeDevice {
     join: async () => ({ mesh, device: info }),
     recover: async () => ({ mesh, device: info }),
     up: async () => ({ addresses: [] }),
+    schemas: async () => [],
+    schema: async (collection) => ({ collection, version: 0, text: '{}' }),
+    applySchema: async () => ({ collection: 'patients', version: 1, findings: [] }),
+    pinSchema: async (collection, version) => ({
+      collection,
+      version: version ?? 0,
+      pinned: version,
+      versions: [],
+    }),
     invite: async (options = {}) => {
       asked.invited.push(options)
       return {
