@@ -48,36 +48,41 @@ export function encodeFieldsUpdate(
     encoding.writeVarUint(encoder, 1)
     encoding.writeVarUint(encoder, clientId)
     encoding.writeVarUint(encoder, clock)
-    writeItemHead(encoder, clientId, clock, contentAny)
+    writeItemHead(encoder, clientId, clock === 0 ? undefined : clock - 1, contentAny)
     encoding.writeVarUint(encoder, writes.length)
     for (const write of writes) encoding.writeAny(encoder, elementOf(write))
   }
-  if (deletedClocks.length === 0) encoding.writeVarUint(encoder, 0)
-  else {
-    encoding.writeVarUint(encoder, 1)
-    encoding.writeVarUint(encoder, clientId)
-    const ranges = rangesOf(deletedClocks)
-    encoding.writeVarUint(encoder, ranges.length / 2)
-    for (const number of ranges) encoding.writeVarUint(encoder, number)
-  }
+  writeDeletions(encoder, clientId, rangesOf(deletedClocks))
   return encoding.toUint8Array(encoder)
 }
 
-export const contentDeleted = 1
 export const contentAny = 8
 const hasOrigin = 0x80
 
-/** Kind of content and place: after the struct before, or first in the writer's array. */
+/** @param ranges - `[clock, length, …]` */
+export function writeDeletions(
+  encoder: encoding.Encoder,
+  clientId: number,
+  ranges: readonly number[],
+): void {
+  encoding.writeVarUint(encoder, ranges.length === 0 ? 0 : 1)
+  if (ranges.length === 0) return
+  encoding.writeVarUint(encoder, clientId)
+  encoding.writeVarUint(encoder, ranges.length / 2)
+  for (const number of ranges) encoding.writeVarUint(encoder, number)
+}
+
+/** Kind of content and place: behind a struct of the writer's array, or first in it. */
 export function writeItemHead(
   encoder: encoding.Encoder,
   clientId: number,
-  clock: number,
+  behind: number | undefined,
   content: number,
 ): void {
-  if (clock > 0) {
+  if (behind !== undefined) {
     encoding.writeUint8(encoder, content | hasOrigin)
     encoding.writeVarUint(encoder, clientId)
-    encoding.writeVarUint(encoder, clock - 1)
+    encoding.writeVarUint(encoder, behind)
   } else {
     encoding.writeUint8(encoder, content)
     encoding.writeVarUint(encoder, 1)

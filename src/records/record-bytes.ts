@@ -3,18 +3,18 @@ import { bytesToHex, hexToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { limits } from '../core/limits.ts'
 import type { FreeCommit, FreeState, WaitingUpdate } from './free-state.ts'
-import { acceptedWrites } from './record-state.ts'
-import type { AcceptedWrite, CommitStamp, RecordState, WriterState } from './record-state.ts'
+import type { AcceptedWrite, RecordState, WriterState } from './record-state.ts'
 import { slotOf } from './slots.ts'
-import { opNameBytes, type UnseenPlace } from './writes.ts'
+import { WriteDecoder, WriteEncoder } from './write-bytes.ts'
 
-const format = 1
+const format = 2
 const anyBytes = Number.MAX_SAFE_INTEGER
 
 export function encodeRecordState(state: RecordState): Uint8Array {
   const out = new ByteWriter(1024)
   out.u8(format).text(state.id).varint(state.writers.size)
-  for (const writer of state.writers.values()) encodeWriter(out, writer)
+  const writes = new WriteEncoder(out)
+  for (const writer of state.writers.values()) encodeWriter(out, writer, writes)
   return out.finish()
 }
 
@@ -24,8 +24,9 @@ export function decodeRecordState(bytes: Uint8Array): RecordState {
   if (reader.u8() !== format) reader.fail('a format that this version does not know')
   const id = reader.text(limits.recordIdBytes)
   const writers = new Map<string, WriterState>()
+  const writes = new WriteDecoder(reader)
   for (let rest = reader.count(1); rest > 0; rest--) {
-    const writer = decodeWriter(reader)
+    const writer = decodeWriter(reader, writes)
     writers.set(writer.writer, writer)
   }
   reader.end()
@@ -42,59 +43,56 @@ export function recordIdOfState(bytes: Uint8Array): string {
 // The head of a writer.
 const branch = 1
 const withBeside = 2
+const withFree = 4
 
 const noWrites: readonly AcceptedWrite[] = []
 
-function encodeWriter(out: ByteWriter, writer: WriterState): void {
-  out.lengthPrefixed(hexToBytes(writer.writer))
+function encodeWriter(out: ByteWriter, writer: WriterState, encoder: WriteEncoder): void {
+  const { lastSeq, baseClock, writes, beside, free } = writer
   const isBranch = writer.writer !== writer.feed
-  out.u8((isBranch ? branch : 0) | (writer.beside.length > 0 ? withBeside : 0))
+  out.u8(
+    (isBranch ? branch : 0) |
+      (beside.length > 0 ? withBeside : 0) |
+      (free === undefined ? 0 : withFree),
+  )
+  out.lengthPrefixed(hexToBytes(writer.writer))
   if (isBranch) out.lengthPrefixed(hexToBytes(writer.feed))
-  out.varint(writer.lastSeq).varint(writer.clientId)
-  out.varint(writer.baseClock).varint(writer.nextClock)
-  const indexes = new Map<CommitStamp, number>()
-  for (const { commit } of acceptedWrites(writer)) {
-    if (!indexes.has(commit)) indexes.set(commit, indexes.size)
-  }
-  out.varint(indexes.size)
-  for (const { seq, time, schemaVersion, actor } of indexes.keys()) {
-    out.varint(seq).varint(time.ms).varint(time.counter).varint(schemaVersion)
-    out.text(actor)
-  }
-  out.varint(writer.writes.size)
-  for (const write of writer.writes.values()) encodeWrite(out, write, indexes.get(write.commit)!)
-  if (writer.beside.length > 0) out.varint(writer.beside.length)
-  for (const write of writer.beside) encodeWrite(out, write, indexes.get(write.commit)!)
-  encodeFree(out, writer.free)
+  out.varint(lastSeq).varint(writer.clientId).varint(baseClock).varint(writer.nextClock)
+  encoder.begin({ seq: lastSeq, clock: baseClock })
+  out.varint(writes.size)
+  for (const write of byClock(writes)) encoder.write(write)
+  if (beside.length > 0) out.varint(beside.length)
+  for (const write of beside) encoder.write(write)
+  if (free !== undefined) encodeFree(out, free)
 }
 
-function decodeWriter(reader: ByteReader): WriterState {
-  const writer = bytesToHex(reader.lengthPrefixed(32))
+/** In the order of the writer's array each write stands near the one before. */
+function byClock(writes: ReadonlyMap<string, AcceptedWrite>): Iterable<AcceptedWrite> {
+  let last = -1
+  for (const { clock } of writes.values()) {
+    if (clock < last) return [...writes.values()].toSorted((a, b) => a.clock - b.clock)
+    last = clock
+  }
+  return writes.values()
+}
+
+function decodeWriter(reader: ByteReader, decoder: WriteDecoder): WriterState {
   const head = reader.u8()
+  const writer = bytesToHex(reader.lengthPrefixed(32))
   const feed = (head & branch) === 0 ? writer : bytesToHex(reader.lengthPrefixed(32))
   const lastSeq = reader.varint()
   const clientId = reader.varint()
   const baseClock = reader.varint()
   const nextClock = reader.varint()
-  const stamps: CommitStamp[] = []
-  for (let rest = reader.count(5); rest > 0; rest--) {
-    const seq = reader.varint()
-    const time = { ms: reader.varint(), counter: reader.varint() }
-    stamps.push({
-      seq,
-      time,
-      schemaVersion: reader.varint(),
-      actor: reader.text(limits.actorBytes),
-    })
-  }
+  decoder.begin({ seq: lastSeq, clock: baseClock })
   const writes = new Map<string, AcceptedWrite>()
-  for (let rest = reader.count(4); rest > 0; rest--) {
-    const write = decodeWrite(reader, stamps)
+  for (let rest = reader.count(2); rest > 0; rest--) {
+    const write = decoder.read()
     writes.set(slotOf(write), write)
   }
   const beside: AcceptedWrite[] = []
-  for (let rest = (head & withBeside) === 0 ? 0 : reader.count(4); rest > 0; rest--) {
-    beside.push(decodeWrite(reader, stamps))
+  for (let rest = (head & withBeside) === 0 ? 0 : reader.count(2); rest > 0; rest--) {
+    beside.push(decoder.read())
   }
   return {
     writer,
@@ -105,63 +103,17 @@ function decodeWriter(reader: ByteReader): WriterState {
     nextClock,
     writes,
     beside: beside.length === 0 ? noWrites : beside,
-    free: decodeFree(reader),
+    free: (head & withFree) === 0 ? undefined : decodeFree(reader),
   }
-}
-
-// The head of a write: what op, and which parts follow.
-const opPut = 0
-const opDelete = 1
-const opOther = 2
-const opMask = 3
-const withValue = 4
-const withUnseen = 8
-
-const noPlaces: readonly UnseenPlace[] = []
-
-function encodeWrite(out: ByteWriter, write: AcceptedWrite, stamp: number): void {
-  const op = write.op === 'put' ? opPut : write.op === 'delete' ? opDelete : opOther
-  out.u8(
-    op | (write.value === undefined ? 0 : withValue) | (write.unseen.length === 0 ? 0 : withUnseen),
-  )
-  out.varint(stamp).varint(write.clock).text(write.field)
-  if (op === opOther) out.text(write.op)
-  if (write.value !== undefined) out.text(write.value)
-  if (write.unseen.length === 0) return
-  out.varint(write.unseen.length)
-  for (const { feed, seq } of write.unseen) out.lengthPrefixed(hexToBytes(feed)).varint(seq)
-}
-
-function decodeWrite(reader: ByteReader, stamps: readonly CommitStamp[]): AcceptedWrite {
-  const head = reader.u8()
-  const commit = stamps[reader.varint()] ?? reader.fail('a write of no commit')
-  const clock = reader.varint()
-  const field = reader.text(limits.fieldNameBytes)
-  const kind = head & opMask
-  const op = kind === opPut ? 'put' : kind === opDelete ? 'delete' : reader.text(opNameBytes)
-  const value = (head & withValue) === 0 ? undefined : reader.text(limits.valueBytes)
-  let unseen = noPlaces
-  if ((head & withUnseen) !== 0) {
-    const places: UnseenPlace[] = []
-    for (let rest = reader.count(2); rest > 0; rest--) {
-      places.push({ feed: bytesToHex(reader.lengthPrefixed(32)), seq: reader.varint() })
-    }
-    unseen = places
-  }
-  return { field, op, value, unseen, clock, commit }
 }
 
 // The head of free types.
-const withUpdates = 2
-const withWaiting = 4
+const withUpdates = 1
+const withWaiting = 2
 
-function encodeFree(out: ByteWriter, free: FreeState | undefined): void {
-  if (free === undefined) {
-    out.u8(0)
-    return
-  }
+function encodeFree(out: ByteWriter, free: FreeState): void {
   const { updates, waiting } = free
-  out.u8(1 | (updates === undefined ? 0 : withUpdates) | (waiting.length === 0 ? 0 : withWaiting))
+  out.u8((updates === undefined ? 0 : withUpdates) | (waiting.length === 0 ? 0 : withWaiting))
   out.varint(free.clientId).varint(free.baseClock).varint(free.shownSeq)
   // Differences, since a text has a commit for every few letters.
   out.varint(free.commits.length)
@@ -183,9 +135,8 @@ function encodeFree(out: ByteWriter, free: FreeState | undefined): void {
 
 const noUpdates: readonly WaitingUpdate[] = []
 
-function decodeFree(reader: ByteReader): FreeState | undefined {
+function decodeFree(reader: ByteReader): FreeState {
   const head = reader.u8()
-  if (head === 0) return undefined
   const clientId = reader.varint()
   const baseClock = reader.varint()
   const shownSeq = reader.varint()

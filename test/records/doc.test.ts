@@ -89,6 +89,32 @@ describe('the document of a record', () => {
     expect(doc.getArray(arrayName(ada.clientId))).toHaveLength(4)
   })
 
+  test('follows in a document that is open already', () => {
+    let state = emptyRecord('r')
+    const doc = new Y.Doc({ guid: state.id })
+    for (const [seq, writer, writes] of [
+      [1, ada, [put('x', '1'), put('y', '2'), put('z', '3')]],
+      [1, ben, [put('x', '4')]],
+      [2, ada, [put('x', '5')]],
+      [3, ada, [put('y', '6'), put('z', '7')]],
+      [2, ben, [put('y', '8')]],
+      [3, ben, [put('x', '9'), put('y', '10')]],
+      [4, ada, [put('x', '11')]],
+    ] as const) {
+      ;({ state } = planWrites(state, writer, stamp(seq), { writes, feeds }))
+      Y.applyUpdate(doc, docUpdate(state))
+      for (const { clientId } of [ada, ben]) {
+        const name = arrayName(clientId)
+        expect(doc.getArray(name).toArray()).toEqual(opened(state).getArray(name).toArray())
+      }
+    }
+    expect(doc.getArray(arrayName(ada.clientId)).toArray()).toEqual([
+      ['y', 'put', '6'],
+      ['z', 'put', '7'],
+      ['x', 'put', '11'],
+    ])
+  })
+
   test('shows both branches of a forked feed', () => {
     const before = planWrites(emptyRecord('r'), ada, stamp(1), { writes: [put('x', '1')], feeds })
     const branches = ['c1', 'c2'].map((id): Writer => ({
