@@ -37,11 +37,8 @@ const importTable = {
     node: 'all',
   },
   bridge: {
-    folders: ['core', 'crypto', 'identity', 'feed', 'sync', 'observe', 'store'],
-    node: 'all',
-  },
-  server: {
-    folders: ['core', 'crypto', 'identity', 'feed', 'sync', 'observe', 'store'],
+    folders: ['core', 'crypto', 'identity', 'sync', 'observe', 'mesh'],
+    packages: ['ws', 'uint8arraylist'],
     node: 'all',
   },
   device: {
@@ -60,9 +57,14 @@ const importTable = {
     packages: ['yjs', 'lib0'],
     node: 'all',
   },
+  server: {
+    folders: ['core', 'crypto', 'identity', 'feed', 'sync', 'observe', 'store', 'bridge', 'device'],
+    packages: ['fastify', 'ws'],
+    node: 'all',
+  },
   daemon: { folders: ['core', 'observe', 'device'], node: 'all' },
   cli: {
-    folders: ['core', 'observe', 'device', 'daemon'],
+    folders: ['core', 'observe', 'device', 'server', 'daemon'],
     packages: ['commander', 'uqr', 'pino'],
     node: 'all',
   },

@@ -1,5 +1,5 @@
 /**
- * Frames over a libp2p stream, with backpressure in both directions.
+ * Frames over a libp2p stream, or whatever else carries bytes in order, with backpressure in both directions.
  *
  * libp2p's own `lpStream` has none: it aborts a stream whose reader is busy. The traps that this file walks around (all
  * seen with @libp2p/utils 7.4.1 and @libp2p/yamux 8.0.3) are named where it does.
@@ -23,6 +23,26 @@ const smallestChunkBytes = 2 * kib
 const largestChunkBytes = 64 * kib
 const flushMs = 1_000
 
+/** What carries the bytes, as far as it is used here: a libp2p stream is one. */
+export interface ByteStream {
+  readonly writeBufferLength: number
+  readonly readBufferLength: number
+  readonly writableNeedsDrain: boolean
+  readonly readStatus: Stream['readStatus']
+  readonly remoteWriteStatus: Stream['remoteWriteStatus']
+  send(data: Uint8ArrayList): boolean
+  pause(): void
+  resume(): void
+  /** Resolves when what was sent has left, and rejects when `signal` is aborted before. */
+  close(options: { signal: AbortSignal }): Promise<void>
+  abort(error: Error): void
+  addEventListener(type: 'message', listener: (event: { data: Bytes }) => void): void
+  addEventListener(type: 'close', listener: (event: { error?: Error }) => void): void
+  addEventListener(type: 'remoteCloseWrite' | 'drain' | 'idle', listener: () => void): void
+}
+
+type Bytes = Uint8Array | Uint8ArrayList
+
 export interface FrameStreamHandler {
   received(frame: Uint8Array): void
   writable(): void
@@ -42,7 +62,7 @@ export interface FrameStreamOptions {
 }
 
 export class FrameStream {
-  readonly #stream: Stream
+  readonly #stream: ByteStream
   readonly #handler: FrameStreamHandler
   readonly #decoder: FrameDecoder
   readonly #maxFrameBytes: number
@@ -62,7 +82,7 @@ export class FrameStream {
   #sentBytes = 0
   #receivedBytes = 0
 
-  constructor(stream: Stream, handler: FrameStreamHandler, options: FrameStreamOptions) {
+  constructor(stream: ByteStream, handler: FrameStreamHandler, options: FrameStreamOptions) {
     this.#stream = stream
     this.#handler = handler
     this.#maxFrameBytes = options.maxFrameBytes ?? limits.frameBytes
@@ -139,7 +159,7 @@ export class FrameStream {
     return Math.min(queueHighBytes, Math.max(queueLowBytes, this.#window.windowBytes))
   }
 
-  readonly #onMessage = (event: { data: Uint8Array | Uint8ArrayList }): void => {
+  readonly #onMessage = (event: { data: Bytes }): void => {
     this.#receivedBytes += event.data.byteLength
     this.#decoder.append(event.data)
     this.#deliver()
