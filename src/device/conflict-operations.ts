@@ -150,8 +150,15 @@ export class ConflictOperations {
   ): Promise<Map<string, string>> {
     const fieldsOf = async (from: Collection, ids: Iterable<string>) => {
       const fields = new Map<string, ReadonlyMap<string, string>>()
-      for (const state of await from.states([...ids]))
-        fields.set(state.id, (await from.view(state)).fields)
+      for (const state of await from.states([...ids])) {
+        const view = await from.view(state)
+        // One of several dates of birth tells nobody whom it is about.
+        const isDisputed = view.conflicts.some(({ field }) => field === 'birthDate')
+        fields.set(
+          state.id,
+          new Map([...view.fields].filter(([field]) => !isDisputed || field !== 'birthDate')),
+        )
+      }
       return fields
     }
     const own = await fieldsOf(collection, new Set(records.map(({ id }) => id)))
