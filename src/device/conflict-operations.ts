@@ -38,6 +38,8 @@ export class ConflictOperations {
 
   async list({ collection, titles = false, bases = false }: ConflictsOptions): Promise<Conflict[]> {
     const names = collection === undefined ? this.#runtime.collectionNames() : [collection]
+    // Nothing to settle is good news: who can read nothing is told so instead.
+    if (names.length === 0) this.#runtime.collectionId(patientsName)
     const found: Found[] = []
     for (const name of names) {
       const id = this.#runtime.collectionId(name)

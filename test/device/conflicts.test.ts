@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
-import { bytesToHex } from '../../src/core/bytes.ts'
+import { bytesToHex, utf8ToBytes } from '../../src/core/bytes.ts'
 import type { Conflict, Resolution, ResolveOptions } from '../../src/device/api.ts'
 import { ConflictOperations } from '../../src/device/conflict-operations.ts'
 import { TestMesh } from './support/test-device.ts'
@@ -162,6 +162,26 @@ describe('the list', () => {
     await disputed(allergy, { before: patient, ofA: code('penicillin'), ofB: code('peanut') })
     const [titled] = await list(a, { titles: true })
     expect(titled).toMatchObject({ title: 'peanut of Ana Mejía, born 1994-05-01' })
+  })
+
+  test('is found again in all records, when those in conflict were found by another schema', async () => {
+    await oneConflict()
+    await disputed('plain', { before: { x: '0' }, ofA: { x: '1' }, ofB: { x: '2' } })
+    const before = await list(a)
+    expect(before).toHaveLength(2)
+    const { id } = await a.collection()
+    await a.store.clearSecrets(`disputed-${id}`)
+    const value = utf8ToBytes('another schema')
+    await a.store.batch([{ kind: 'secret', name: `disputed-by/${id}`, value }])
+    await a.restart()
+    expect(await list(a)).toEqual(before)
+    expect(await a.kept()).toEqual(await a.recount())
+  })
+
+  test('is refused where nothing can be read', async () => {
+    await enrolTwo()
+    const courier = await mesh.enrol('courier')
+    await expect(list(courier)).rejects.toThrow(expect.objectContaining({ code: 'NOT_ALLOWED' }))
   })
 
   test('is the same after a restart, and empty when all is settled', async () => {

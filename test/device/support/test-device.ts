@@ -245,7 +245,9 @@ export class TestDevice {
     await this.idle()
     const { id, contentHash, recordCount: records } = await this.collection(name)
     const idsOf = async (group: string): Promise<string[]> =>
-      (await this.store.secrets(`${group}-${id}/`)).map((row) => row.name.split('/')[1]!)
+      (await this.store.secrets(`${group}-${id}/`)).map(({ name: row }) =>
+        row.slice(`${group}-${id}/`.length),
+      )
     return {
       contentHash,
       records,
