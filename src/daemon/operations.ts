@@ -9,6 +9,7 @@ import type {
   DeviceOperations,
   HistoryOptions,
   InviteOptions,
+  LinkOptions,
   RecordChange,
   Resolution,
   ResolveOptions,
@@ -56,6 +57,8 @@ type OperationOf<M extends Method> = M extends 'import'
 
 const writeOptions = optional(options<WriteOptions>({ urgent: boolean, seen: text }))
 
+const linkOptions = optional(options<LinkOptions>({ urgent: boolean }))
+
 const change: Shape<RecordChange> = tagged('op', {
   put: { field: text, value: optional(text), from: optional(text) },
   text: { field: text, at: number, remove: optional(number), insert: optional(text) },
@@ -95,6 +98,8 @@ export const operations: { [M in Method]: OperationOf<M> } = {
   set: { kind: 'call', args: [text, text, pairsOf(optional(text)), writeOptions] },
   delete: { kind: 'call', args: [text, text, writeOptions] },
   write: { kind: 'call', args: [text, text, listOf(change), writeOptions] },
+  link: { kind: 'call', args: [text, listOf(text), linkOptions] },
+  unlink: { kind: 'call', args: [text, listOf(text), linkOptions] },
   compare: { kind: 'call', args: [text, text, text] },
   conflicts: {
     kind: 'call',

@@ -111,8 +111,28 @@ export interface RecordView {
   deleted: boolean
   /** A deletion that did not see an edit was overruled by it. */
   resurrected: boolean
+  /** All records that this one is linked with as the same, directly or through others, sorted by id. */
+  links: RecordLink[]
   /** Which writes this shows: to be handed in as `seen`, or compared. */
   version: RecordVersionToken
+}
+export interface RecordLink {
+  id: string
+  /** `missing`: nothing but the link has arrived yet. */
+  state: 'present' | 'deleted' | 'missing'
+  /** Those of the group that `link` linked it with directly, sorted. */
+  linkedWith: string[]
+}
+export interface LinkOptions {
+  /** Travels ahead of everything else. */
+  urgent?: boolean | undefined
+}
+export interface LinkResult {
+  ids: string[]
+  /** Null: it was so already, and nothing was written. */
+  commit: { feed: string; seq: number } | null
+  /** Those that the first is linked with now, directly or through others. */
+  links: RecordLink[]
 }
 /** Opaque text. */
 export type RecordVersionToken = string
@@ -373,6 +393,18 @@ export interface DeviceOperations {
     changes: Iterable<RecordChange>,
     options?: WriteOptions,
   ): Promise<WriteResult>
+  /**
+   * Says that the records are about the same, the first and each of the others. Nothing is merged, and {@link unlink} takes it back.
+   *
+   * @throws HavenError `NOT_FOUND`, `LINK_TO_ITSELF`, `TOO_LARGE`, `NOT_ALLOWED`
+   */
+  link(collection: string, ids: string[], options?: LinkOptions): Promise<LinkResult>
+  /**
+   * Takes the links between the first and each of the others back, and no others.
+   *
+   * @throws HavenError `NOT_FOUND`, `LINK_TO_ITSELF`, `LINKED_INDIRECTLY`, `NOT_ALLOWED`
+   */
+  unlink(collection: string, ids: string[], options?: LinkOptions): Promise<LinkResult>
   /** By causality, whatever clocks say. `before`: whoever had `b` had seen all of `a`. */
   compare(
     collection: string,

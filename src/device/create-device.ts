@@ -42,6 +42,8 @@ import type {
   InviteOptions,
   JoinOptions,
   JsonText,
+  LinkOptions,
+  LinkResult,
   MembershipResult,
   MeshInfo,
   RecordChange,
@@ -60,6 +62,7 @@ import { ConflictOperations } from './conflict-operations.ts'
 import { foundMesh } from './founding.ts'
 import { joinOverLink, recoverOverLink } from './joining-link.ts'
 import type { JoinEnd } from './joining-link.ts'
+import { LinkOperations } from './link-operations.ts'
 import { LiveDocs } from './live-docs.ts'
 import { MeshRuntime } from './mesh-runtime.ts'
 import { OpenRecord } from './open-record.ts'
@@ -644,6 +647,14 @@ class LocalDevice implements Device {
     options?: WriteOptions,
   ): Promise<WriteResult> {
     return this.#records().write(collection, id, [...changes], options)
+  }
+
+  async link(collection: string, ids: string[], options?: LinkOptions): Promise<LinkResult> {
+    return new LinkOperations(this.#running()).link(collection, ids, options)
+  }
+
+  async unlink(collection: string, ids: string[], options?: LinkOptions): Promise<LinkResult> {
+    return new LinkOperations(this.#running()).unlink(collection, ids, options)
   }
 
   async compare(

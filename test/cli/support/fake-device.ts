@@ -105,6 +105,8 @@ export function fakeDevice(parts: Partial<Device> = {}): FakeDevice {
     doc: () => Promise.reject(new Error('not part of this fake')),
     record: () => Promise.reject(new Error('not part of this fake')),
     write: () => Promise.reject(new Error('not part of this fake')),
+    link: async (_collection, ids) => ({ ids, commit: null, links: [] }),
+    unlink: async (_collection, ids) => ({ ids, commit: null, links: [] }),
     compare: () => Promise.reject(new Error('not part of this fake')),
     conflicts: async () => [],
     resolve: async (_collection, id) => ({ id, commit: { feed: 'f3'.repeat(16), seq: 9 } }),
@@ -123,6 +125,7 @@ export function recordView(parts: Partial<RecordView> = {}): RecordView {
     kept: new Map(),
     deleted: false,
     resurrected: false,
+    links: [],
     version: 'AQA',
     ...parts,
   }
