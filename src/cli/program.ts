@@ -14,12 +14,14 @@ import { addImport } from './commands/import.ts'
 import { addInit } from './commands/init.ts'
 import { addInvite } from './commands/invite.ts'
 import { addJoin } from './commands/join.ts'
+import { addLink } from './commands/link.ts'
 import { addList } from './commands/list.ts'
 import { addRecover } from './commands/recover.ts'
 import { addRemove } from './commands/remove.ts'
 import { addResolve } from './commands/resolve.ts'
 import { addSet } from './commands/set.ts'
 import { addStatus } from './commands/status.ts'
+import { addUnlink } from './commands/unlink.ts'
 import { addUp } from './commands/up.ts'
 import { failureOf, PrintedFailure, usage } from './failure.ts'
 import { jsonText } from './json.ts'
@@ -83,6 +85,7 @@ function createProgram(cli: Cli): Command {
   for (const add of [addImport, addExport, addList, addGet, addSet, addDelete]) add(program, cli)
   for (const add of [addAdd, addRemove, addCount]) add(program, cli)
   for (const add of [addConflicts, addResolve]) add(program, cli)
+  for (const add of [addLink, addUnlink]) add(program, cli)
   for (const add of [addHistory, addStatus]) add(program, cli)
   return program
 }

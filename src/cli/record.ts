@@ -2,6 +2,7 @@ import type { JsonText, RecordView } from '../device/api.ts'
 import { nameOf } from './event-text.ts'
 import { type JsonValue, RawJson } from './json.ts'
 import { padded, truncated, widthOf } from './cells.ts'
+import { linksText } from './link-text.ts'
 import { dateAndTime, printable } from './printable.ts'
 
 /** The document of `get --json`. `fields` and `conflicts` keep any name, and values their number lexemes. */
@@ -30,6 +31,7 @@ export function recordDocument(view: RecordView): JsonValue {
         : new Map(
             [...view.kept].map(([name, values]) => [name, values.map((text) => new RawJson(text))]),
           ),
+    links: view.links.length === 0 ? undefined : view.links,
     version: view.version,
   }
 }
@@ -70,6 +72,7 @@ export function recordText(view: RecordView, width: number): string {
           'It was deleted on one device while another one changed it, and was kept: please look at it.',
         ]
       : []),
+    ...(view.links.length > 0 ? [`The same as ${linksText(view.links)}`] : []),
     ...(lines.length > 0 ? ['', ...lines] : []),
     ...(view.resurrected || view.conflicts.size > 0
       ? ['', 'haven conflicts shows how to settle this.']

@@ -9,6 +9,6 @@ export function writtenText(written: WriteResult): string {
 }
 
 /** Where it stands, in parentheses. */
-export function placeText({ commit }: WriteResult): string {
+export function placeText({ commit }: Pick<WriteResult, 'commit'>): string {
   return commit === null ? '' : ` (commit ${commit.seq} of feed ${commit.feed.slice(0, 8)})`
 }

@@ -14,6 +14,8 @@ export const errorCodes = [
   'TEXT_RANGE',
   'NOT_IN_CONFLICT',
   'CONFLICT_CHANGED',
+  'LINK_TO_ITSELF',
+  'LINKED_INDIRECTLY',
   'NOT_ALLOWED',
   'NOT_MEMBER',
   'ALREADY_MEMBER',

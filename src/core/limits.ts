@@ -34,6 +34,8 @@ export const limits = {
   /** JSON text of one field's value. */
   valueBytes: 4 * mib,
   fieldsPerRecord: 4_096,
+  /** Records that are linked with each other: duplicates of one person, and a mistake or two. */
+  linkedRecords: 256,
   actorBytes: 128,
   meshNameBytes: 128,
   deviceNameBytes: 64,

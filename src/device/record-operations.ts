@@ -25,6 +25,7 @@ import type {
 import type { Collection } from './collection.ts'
 import { Importer } from './importer.ts'
 import type { MeshRuntime } from './mesh-runtime.ts'
+import { linksOf } from './record-links.ts'
 import { rfc3339 } from './system.ts'
 import { withTexts } from './text-change.ts'
 import { bytesToHex } from '../core/bytes.ts'
@@ -93,6 +94,7 @@ export class RecordOperations {
       kept: new Map([...view.kept].map(([field, values]) => [field, [...values]])),
       deleted: view.deleted,
       resurrected: view.resurrected,
+      links: await linksOf(collection, id),
       version: versionToken(versionOf(state!)),
     }
   }
