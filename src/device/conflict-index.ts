@@ -65,8 +65,7 @@ export class ConflictIndex {
     else if (this.#isEmpty) this.#readBy = this.#reading().digest
     this.#isEmpty = false
     const rows = this.#change()
-    if (before.contested !== after.contested)
-      rows.push(this.#contested.set(after.id, after.contested ? nothing : undefined))
+    if (isListed(before) !== isListed(after)) rows.push(this.#contestedRow(after))
     if (before.disputed !== undefined || after.disputed !== undefined)
       rows.push(this.#disputedRow(after))
     return rows
@@ -82,16 +81,20 @@ export class ConflictIndex {
     return (await this.#disputed.values()).map(decodeRecordState)
   }
 
-  /** Makes the rows of the disputed records anew, of all records. Nothing else may change records meanwhile. */
+  /**
+   * Brings the rows in line with the schema of now, by all records. Nothing else may change records meanwhile. Whatever interrupts it:
+   * no contested record is without a row at any time.
+   */
   async make(records: AsyncIterable<Standing>): Promise<void> {
     const { digest } = this.#reading()
-    // Half of them would be worse than none.
+    const contested = new Set(await this.#contested.ids())
+    const disputed = new Set(await this.#disputed.ids())
     this.#readBy = ''
-    await this.#store.batch(this.#change(), { sync: false })
-    await this.#disputed.clear()
-    let rows: StoreChange[] = []
+    let rows = this.#change()
     for await (const record of records) {
-      if (record.disputed !== undefined) rows.push(this.#disputedRow(record))
+      if (isListed(record) !== contested.has(record.id)) rows.push(this.#contestedRow(record))
+      if (record.disputed !== undefined || disputed.has(record.id))
+        rows.push(this.#disputedRow(record))
       if (rows.length < rowsAtOnce) continue
       await this.#store.batch(rows, { sync: false })
       rows = []
@@ -109,6 +112,10 @@ export class ConflictIndex {
     return this.#change()
   }
 
+  #contestedRow(record: Standing): StoreChange {
+    return this.#contested.set(record.id, isListed(record) ? nothing : undefined)
+  }
+
   #disputedRow({ id, disputed }: Standing): StoreChange {
     return this.#disputed.set(id, disputed && encodeRecordState(disputed))
   }
@@ -118,4 +125,9 @@ export class ConflictIndex {
     this.#stored = this.#readBy
     return [{ kind: 'secret', name: this.#name, value: utf8ToBytes(this.#readBy) }]
   }
+}
+
+/** Whether it has a row as a contested record: one as a disputed record says it as well. */
+function isListed({ contested, disputed }: Standing): boolean {
+  return contested && disputed === undefined
 }

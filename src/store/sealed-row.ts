@@ -32,6 +32,8 @@ export class RowSealer {
   readonly #nonces = new Uint8Array(noncesAtOnce * nonceBytes)
   #noncesUsed = noncesAtOnce
   readonly #collections = new Map<string, { group: Uint8Array; nameKey: Uint8Array }>()
+  /** A few for each collection. */
+  readonly #secretGroups = new Map<string, Uint8Array>()
 
   constructor(storeKey: Uint8Array) {
     assert(storeKey.length === 32, 'a store key has 32 bytes')
@@ -75,9 +77,15 @@ export class RowSealer {
    */
   secretPrefix(prefix: string): Uint8Array {
     const slash = prefix.indexOf('/')
-    const kind = Uint8Array.of(rowKinds.secret)
-    if (slash < 0) return kind
-    return concatBytes(kind, this.#hashName('group', prefix.slice(0, slash), groupBytes))
+    if (slash < 0) return Uint8Array.of(rowKinds.secret)
+    const name = prefix.slice(0, slash)
+    let group = this.#secretGroups.get(name)
+    if (group === undefined) {
+      const hash = this.#hashName('group', name, groupBytes)
+      group = concatBytes(Uint8Array.of(rowKinds.secret), hash)
+      this.#secretGroups.set(name, group)
+    }
+    return group
   }
 
   secretKey(name: string): Uint8Array {
