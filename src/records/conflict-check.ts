@@ -1,6 +1,7 @@
 /** The conflicts of a record without all else that its view has: quick enough to be asked of many. */
 import { candidatesOf } from './candidates.ts'
 import type { Causality } from './candidates.ts'
+import { lensesFor } from './lenses-for.ts'
 import type { Reading } from './reading.ts'
 import type { AcceptedWrite, RecordState, WriterState } from './record-state.ts'
 import { viewRecord } from './visibility.ts'
@@ -27,7 +28,7 @@ export function hasConflicts(state: RecordState, contested: boolean, how: How): 
  * with several candidates.
  */
 export function disputedPart(state: RecordState, reading: Reading): RecordState {
-  if (reading.lensesOf(state.id) !== undefined || reading.textFieldsOf(state.id).length > 0)
+  if (lensesFor(state, reading) !== undefined || reading.textFieldsOf(state.id).length > 0)
     return state
   const candidates = candidatesOf(state)
   if (candidates.has('')) return state
@@ -43,7 +44,7 @@ export function disputedPart(state: RecordState, reading: Reading): RecordState 
 
 /** Whether one writer alone could have written what does not go together. */
 function mayDisagree(state: RecordState, reading: Reading): boolean {
-  if (reading.lensesOf(state.id) !== undefined) return true
+  if (lensesFor(state, reading) !== undefined) return true
   const texts = reading.textFieldsOf(state.id)
   for (const writer of state.writers.values()) {
     if (hasSetsOrCounters(writer)) return true

@@ -30,7 +30,9 @@ export interface Reading {
   deletePolicyOf(recordId: string): DeletePolicy
   /** Names of the fields with strategy `text`. */
   textFieldsOf(recordId: string): readonly string[]
-  /** Undefined where all versions have the same fields. */
+  /** Whether it can read what was written in this version of the schema. */
+  knows(schemaVersion: number): boolean
+  /** Undefined where all versions that it knows have the same fields. */
   lensesOf(recordId: string): Lenses | undefined
 }
 

@@ -168,7 +168,8 @@ function isSayable(
 ): boolean {
   if (op !== 'put' && op !== 'keep') return false
   if (kind !== 'schema') return true
-  return schemaVersion === reading.version || reading.lensesOf(view.id) === undefined
+  if (schemaVersion === reading.version) return true
+  return reading.knows(schemaVersion) && reading.lensesOf(view.id) === undefined
 }
 
 function notSayable(): HavenError {

@@ -15,12 +15,14 @@ import {
 } from './candidates.ts'
 import type { Candidate, Causality, EditPlace, Fate, FieldCandidates } from './candidates.ts'
 import { baseOf, fieldValue, type Dispute, type FieldValue } from './field-value.ts'
+import { elementsOf } from './json-text.ts'
+import { lensesFor } from './lenses-for.ts'
 import type { Inexpressible, Lenses, Rank, ReadField, Reading } from './reading.ts'
 import { acceptedWrites } from './record-state.ts'
 import type { AcceptedWrite, RecordState } from './record-state.ts'
 import { isReserved } from './reserved-fields.ts'
 import { textsOf } from './text.ts'
-import { isKnownOp, type WriterId } from './writes.ts'
+import { isKnownOp, isOfElement, type WriterId } from './writes.ts'
 
 export type { Causality } from './candidates.ts'
 
@@ -209,7 +211,8 @@ class Viewer {
     const conflicts: Conflict[] = []
     const kept = new Map<string, readonly string[]>()
     const unknown: string[] = []
-    const lenses = this.#reading.lensesOf(this.#state.id)
+    const taken = new Set<string>()
+    const lenses = lensesFor(this.#state, this.#reading)
     const { fields, inexpressible } =
       lenses === undefined ? { fields: raw, inexpressible: [] } : this.#canonical(raw, lenses)
     const readFields = lenses?.fieldsFrom([...fields.keys()].filter((field) => field !== ''))
@@ -217,6 +220,7 @@ class Viewer {
       const seen = this.#field(readField, fields)
       if (seen === undefined) continue
       const { field } = readField
+      taken.add(field)
       if (seen.unknown) unknown.push(field)
       if (seen.kept !== undefined) kept.set(field, seen.kept)
       if (seen.conflict !== undefined) conflicts.push(seen.conflict)
@@ -225,8 +229,10 @@ class Viewer {
     conflicts.push(...inexpressible)
     shown.sort((a, b) => compareCandidates(a.by, b.by))
     const values = new Map(shown.map(({ field, value }) => [field, value]))
+    // Only where nobody wrote anything, not even what can't be shown.
+    const isWritten = new Set([...taken, ...conflicts.map(({ field }) => field)])
     for (const [field, value] of lenses?.defaults ?? [])
-      if (!values.has(field)) values.set(field, value)
+      if (!isWritten.has(field)) values.set(field, value)
     this.#addTexts(values, conflicts, raw)
     return { fields: values, conflicts, kept, unknown }
   }
@@ -296,16 +302,13 @@ class Viewer {
     }
     const keptParts = parts.length === 1 ? parts[0]?.kept : undefined
     const kept = keptParts?.map((each) => read([each])).filter((each) => typeof each === 'string')
-    const conflict =
-      disputes.length === 0
-        ? undefined
-        : this.#conflict(field, joined(disputes), all, (one) => {
-            // One part as this write has it, the others as they are shown.
-            const index = from.indexOf(one.write.field)
-            const alternative = read(shownParts.with(index, one.write.value))
-            return isInexpressible(alternative) ? one.write.value : alternative
-          })
-    return { value, by, kept, unknown, conflict }
+    if (disputes.length === 0) return { value, by, kept, unknown, conflict: undefined }
+    const conflict = this.#conflict(field, joined(disputes), all, (one) => {
+      // One part as this write has it, the others as they are shown.
+      const index = from.indexOf(one.write.field)
+      return translated(one, (part) => read(shownParts.with(index, part)))
+    })
+    return { value, by, kept, unknown, conflict: withoutRepeats(conflict) }
   }
 
   #isShown(one: Candidate | PartCandidate): boolean {
@@ -317,7 +320,7 @@ class Viewer {
     field: string,
     dispute: Dispute,
     all: readonly Candidate[],
-    valueOf: (one: Candidate) => string | undefined = ({ write }) => write.value,
+    valueOf: (one: Candidate) => string | undefined = asWritten,
   ): Conflict {
     const base = baseOf(dispute.values, all, this.#causality)
     return {
@@ -328,7 +331,7 @@ class Viewer {
       values: dispute.values.map((one) => ({
         ...liveWrite(one),
         field,
-        value: one.write.op === 'put' ? valueOf(one) : one.write.value,
+        value: valueOf(one),
         clockOff: this.#isClockOff(one, all),
       })),
       base: base && valueOf(base),
@@ -404,6 +407,44 @@ function joined(disputes: readonly Dispute[]): Dispute {
 
 function earlier(a: Candidate, b: Candidate): Candidate {
   return compareCandidates(a, b) < 0 ? a : b
+}
+
+/** Values that differ in the fields where versions meet may be one in this version. */
+function withoutRepeats(conflict: Conflict): Conflict | undefined {
+  const seen = new Set<string>()
+  const values = conflict.values.filter(({ op, value }) => {
+    const key = `${op}\0${value ?? '\0'}`
+    if (seen.has(key)) return false
+    seen.add(key)
+    return true
+  })
+  return values.length === 1 && conflict.kind !== 'schema' ? undefined : { ...conflict, values }
+}
+
+/** In the terms of another version where that can be said. */
+function translated(
+  one: Candidate,
+  read: (value: string | undefined) => string | undefined | Inexpressible,
+): string | undefined {
+  const { op, value } = one.write
+  if (op === 'put') {
+    const said = read(value)
+    return isInexpressible(said) ? asWritten(one) : said
+  }
+  if (isOfElement(op)) {
+    const said = read(`[${value}]`)
+    return typeof said === 'string' ? elementsOf(said)[0] : asWritten(one)
+  }
+  if (op !== 'keep') return value
+  const elements = elementsOf(value!).map(read)
+  return elements.every((each) => typeof each === 'string')
+    ? `[${elements.join(',')}]`
+    : asWritten(one)
+}
+
+/** Whatever it has become in the fields where versions meet. */
+function asWritten(one: Candidate | PartCandidate): string | undefined {
+  return ('whole' in one ? one.whole : one).write.value
 }
 
 function isInexpressible(what: unknown): what is Inexpressible {

@@ -41,6 +41,7 @@ const everythingUndecided: Reading = {
   ruleOf: () => ({ strategy: 'mvr', rank: 'normal' }),
   deletePolicyOf: () => 'resurrect',
   textFieldsOf: () => [],
+  knows: () => true,
   lensesOf: () => undefined,
 }
 

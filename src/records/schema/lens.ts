@@ -1,10 +1,12 @@
 /** From the versions of a schema to one of them: see `Lenses` in reading.ts. */
 import { elementsOf } from '../json-text.ts'
+import { unknownVersion } from '../lenses-for.ts'
 import type { CanonicalPart, Inexpressible, Lenses, ReadField } from '../reading.ts'
-import { isOfElement } from '../writes.ts'
+import { isKnownOp, isOfElement } from '../writes.ts'
 import type { FieldGraph, FieldTable } from './field-graph.ts'
 import {
   canonicalSlots,
+  carryInSlot,
   isCanonical,
   isOfOne,
   notExpressible,
@@ -84,7 +86,6 @@ class LensesTo implements Lenses {
       return names.map((field, index) => ({ field, value: values[index] }))
     }
     const [field] = names
-    const plain = isCanonical(slot)
     if (isOfElement(op) && isOfOne(slot)) {
       return [{ field: field!, value: writeElement(slot, value!) }]
     }
@@ -92,8 +93,13 @@ class LensesTo implements Lenses {
       const kept = elementsOf(value!).map((each) => writeSlot(slot, each)[0])
       return [{ field: field!, value: `[${kept.join(',')}]` }]
     }
-    // A count is no value that could be converted, and of an op of a newer version nobody here knows what its value means.
-    return plain ? [{ field: field!, value }] : notExpressible
+    if (!isKnownOp(op)) {
+      // Wherever it is read, the field is one that a newer version has written.
+      const values = carryInSlot(slot, value)
+      return names.map((name, index) => ({ field: name, value: values[index] }))
+    }
+    // A count is no value that could be converted.
+    return isCanonical(slot) ? [{ field: field!, value }] : notExpressible
   }
 
   /** A name that no field can have stands for a slot that has its own name in some versions only. */
@@ -142,10 +148,6 @@ function fieldNamed(canonical: string): string {
 }
 
 // ---- what can't be said ----
-
-const unknownVersion: Inexpressible = {
-  problem: 'It was written in a version of the schema that this device does not know.',
-}
 
 /** A view is made of what others wrote: whatever it is, it must not end in an exception. */
 function attempt<T>(read: () => T): T | Inexpressible {

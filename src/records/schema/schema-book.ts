@@ -38,15 +38,14 @@ export class SchemaBook {
         if (counted.has(from)) counted.add(version)
         return counted.has(version)
       })
+    this.versions = [0, ...this.#schemas.map(({ document }) => document.version)]
     const steps = this.#schemas.flatMap(({ document }) => document.steps)
     this.#hasSteps = steps.length > 0
     this.#types = new Set(steps.flatMap(({ type }) => type ?? []))
   }
 
   /** Those that count, 0 included, the lowest first. */
-  get versions(): readonly number[] {
-    return [0, ...this.#schemas.map(({ document }) => document.version)]
-  }
+  readonly versions: readonly number[]
 
   get newest(): number {
     return this.versions.at(-1)!
@@ -144,6 +143,10 @@ class SchemaReading implements Reading {
       this.#textsByType.set(known, names)
     }
     return names
+  }
+
+  knows(schemaVersion: number): boolean {
+    return this.#book.versions.includes(schemaVersion)
   }
 
   lensesOf(recordId: string): Lenses | undefined {

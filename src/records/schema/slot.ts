@@ -55,6 +55,13 @@ export function writeElement(slot: Slot, element: string): string {
   return writeOne(slot, element)[0]!
 }
 
+/** The value of an op that nobody here knows: not taken apart, and shown by this slot only. */
+export function carryInSlot(slot: Slot, value: string | undefined): Values {
+  if (value === undefined || isCanonical(slot)) return writeOne(slot, value)
+  const [, ...others] = canonicalSlots(slot)
+  return [opaqueMarkOf(slot, value), ...others.map(() => undefined)]
+}
+
 /** Whether a slot is made of one canonical slot, so that elements of sets can be said. */
 export function isOfOne(slot: Slot): boolean {
   return slot.madeOf?.kind === 'parts'
@@ -107,8 +114,10 @@ function readOne(slot: Slot, values: Values): string | undefined | Inexpressible
   const [first, ...others] = values
   if (first !== undefined && isMark(first)) {
     const mark = readMark(first)
+    if (mark.below === null) return mark.slot === slot.id ? mark.value : notExpressible
+    const { below } = mark
     const unmarked = (): string | undefined | Inexpressible =>
-      mark.below === undefined ? notExpressible : readOne(slot, [mark.below, ...others])
+      below === undefined ? notExpressible : readOne(slot, [below, ...others])
     if (mark.slot === slot.id) {
       // As it was written, unless somebody has written to a part of it since.
       return isSame(writeOne(slot, mark.value), values) ? mark.value : unmarked()
@@ -166,8 +175,8 @@ interface Mark {
   /** The slot that the value was written to. */
   readonly slot: number
   readonly value: string
-  /** What stands below, for those who read there; undefined: they can't. */
-  readonly below: string | undefined
+  /** What stands below, for those who read there; undefined: they can't; null: nobody knows what the value means. */
+  readonly below: string | null | undefined
 }
 
 /** A value that somebody wrote with the same beginning is marked as written to its canonical slot. */
@@ -182,8 +191,14 @@ function markOf(slot: Slot, value: string, below?: string): string {
   return `{"~lens":${JSON.stringify(all)}}`
 }
 
+function opaqueMarkOf(slot: Slot, value: string): string {
+  return `${markBegin}${slot.id},${JSON.stringify(value)},null]}`
+}
+
 function readMark(text: string): Mark {
-  const parsed = JSON.parse(text) as { readonly '~lens': readonly [number, string, string?] }
+  const parsed = JSON.parse(text) as {
+    readonly '~lens': readonly [number, string, (string | null)?]
+  }
   const [slot, value, below] = parsed['~lens']
   return { slot, value, below }
 }

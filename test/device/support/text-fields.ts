@@ -17,6 +17,7 @@ export async function readTexts(
         : before.ruleOf(recordId, field),
     deletePolicyOf: (recordId) => before.deletePolicyOf(recordId),
     textFieldsOf: () => fields,
+    knows: (version) => before.knows(version),
     lensesOf: (recordId) => before.lensesOf(recordId),
   }
   Object.defineProperty(collection, 'reading', { value: reading, configurable: true })

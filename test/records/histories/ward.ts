@@ -34,6 +34,7 @@ export function wardReading(deletePolicy: DeletePolicy = 'resurrect'): Reading {
     ruleOf: (_, field) => rules[field] ?? { strategy: 'mvr', rank: 'normal' },
     deletePolicyOf: () => deletePolicy,
     textFieldsOf: () => ['note'],
+    knows: () => true,
     lensesOf: () => undefined,
   }
 }

@@ -214,11 +214,33 @@ test('what has no meaning in another version is not said there', () => {
   expect(parts('doses', 'count', '[3,3]')).toEqual(parts('stock', 'count', '[3,3]', 1))
   expect(parts('doses', 'vote', '1')).toEqual(parts('stock', 'vote', '1', 1))
   expect(parts('weight', 'count', '[3,3]')).toEqual(inexpressible)
-  expect(parts('weight', 'vote', '1')).toEqual(inexpressible)
   expect(parts('name', 'add', '"Anna"')).toEqual(inexpressible)
   expect(parts('name', 'keep', '["A B","C D"]')).toEqual(inexpressible)
   // Versions that are not known here.
   expect(parts('anything', 'put', '1', 7)).toEqual(inexpressible)
+})
+
+test('an op of a newer version is in all that its field is made of, and says nothing elsewhere', () => {
+  const book = bookOf([grams, { split: { from: 'name', to: ['given', 'family'], separator: ' ' } }])
+  const lenses = (version: number) => book.reading(version).lensesOf('any')!
+  for (const [field, elsewhere] of [
+    ['weight', ['weight']],
+    ['name', ['given', 'family']],
+  ] as const) {
+    const write = { schemaVersion: 0, field, op: 'vote', value: '70' }
+    const parts = lenses(1).partsOf(write)
+    if ('problem' in parts) throw new Error(parts.problem)
+    const values = new Map(parts.map((part) => [part.field, part.value]))
+    const read = (version: number) =>
+      [...lenses(version).fieldsFrom(values.keys())].map((one) => [
+        one.field,
+        one.read(one.from.map((name) => values.get(name))),
+      ])
+    expect(read(0)).toEqual([[field, '70']])
+    expect(read(1)).toEqual(
+      elsewhere.map((name, index) => [name, index === 0 ? inexpressible : undefined]),
+    )
+  }
 })
 
 test('deletions are of no field', () => {

@@ -1,0 +1,461 @@
+import { expect, test } from 'vitest'
+
+import { bytesToHex } from '../../src/core/bytes.ts'
+import type { Conflict } from '../../src/device/api.ts'
+import { ConflictOperations } from '../../src/device/conflict-operations.ts'
+import { SchemaOperations } from '../../src/device/schema-operations.ts'
+import { connect, sameClock, TestMesh, until } from './support/test-device.ts'
+import type { TestDevice } from './support/test-device.ts'
+
+const dayMs = 24 * 60 * 60 * 1000
+
+const versionOne = {
+  collection: 'records',
+  version: 1,
+  fields: {
+    sex: { strategy: 'mvr', rank: 'high' },
+    weight: { strategy: 'lww' },
+    name: { strategy: 'mvr' },
+    tags: { strategy: 'set' },
+    visits: { strategy: 'counter' },
+  },
+}
+const versionTwo = {
+  collection: 'records',
+  version: 2,
+  fields: {
+    gender: { strategy: 'mvr', rank: 'high' },
+    weight: { strategy: 'lww' },
+    given: { strategy: 'mvr' },
+    family: { strategy: 'mvr' },
+    labels: { strategy: 'set' },
+    visitCount: { strategy: 'counter' },
+  },
+  lens: {
+    from: 1,
+    steps: [
+      { rename: { from: 'sex', to: 'gender' } },
+      { map: { field: 'gender', values: { m: 'male', f: 'female' } } },
+      { unit: { field: 'weight', factor: 1000 } },
+      { split: { from: 'name', to: ['given', 'family'], separator: ' ' } },
+      { rename: { from: 'tags', to: 'labels' } },
+      { rename: { from: 'visits', to: 'visitCount' } },
+      { default: { field: 'triage', value: 'green' } },
+    ],
+  },
+}
+
+const schemas = (device: TestDevice) => new SchemaOperations(device.runtime)
+const apply = (device: TestDevice, schema: object, force = false) =>
+  schemas(device).apply(JSON.stringify(schema), { force })
+
+/** Both hear all that the other has, facts included. */
+async function meet(a: TestDevice, b: TestDevice): Promise<void> {
+  for (let round = 0; round < 2; round++) {
+    const cut = connect(a, b)
+    await until(() => sameClock(a, b))
+    cut()
+    await Promise.all([a.idle(), b.idle()])
+  }
+}
+
+/** An old app, an app of today, and the admin whose schemas both have heard. */
+async function clinic(): Promise<{
+  mesh: TestMesh
+  admin: TestDevice
+  old: TestDevice
+  now: TestDevice
+}> {
+  const mesh = await TestMesh.found()
+  const admin = mesh.founder
+  const [old, now] = (await mesh.enrolAll(['clinician', 'clinician'])) as [TestDevice, TestDevice]
+  await apply(admin, versionOne)
+  await apply(admin, versionTwo, true)
+  await meet(admin, old)
+  await meet(admin, now)
+  await schemas(old).pin('records', 1)
+  return { mesh, admin, old, now }
+}
+
+async function fieldsOf(device: TestDevice, id = 'p1'): Promise<Record<string, string>> {
+  return Object.fromEntries((await device.operations.get('records', id)).fields)
+}
+
+const conflictsOf = (device: TestDevice): Promise<Conflict[]> =>
+  new ConflictOperations(device.runtime).list({})
+
+const valuesOf = ({ field, kind, values }: Conflict) => [
+  field,
+  kind,
+  values.map(({ value }) => value).toSorted(),
+]
+
+test('an old app and one of today work on the same records for months', async () => {
+  const { mesh, old, now } = await clinic()
+  await old.set('p1', { sex: '"f"', weight: '70.50', name: '"Anna Berg"', ward: '{"bed":1.0}' })
+  await meet(old, now)
+  expect(await fieldsOf(now)).toEqual({
+    gender: '"female"',
+    weight: '70500',
+    given: '"Anna"',
+    family: '"Berg"',
+    ward: '{"bed":1.0}',
+    triage: '"green"',
+  })
+  for (let month = 1; month <= 6; month++) {
+    mesh.nowMs += 30 * dayMs
+    await now.set('p1', { weight: `${70_000 + month}`, family: `"Berg ${month}"` })
+    await meet(old, now)
+    expect(await fieldsOf(old)).toMatchObject({
+      sex: '"f"',
+      weight: `70.00${month}`,
+      name: `"Anna Berg ${month}"`,
+    })
+    mesh.nowMs += 30 * dayMs
+    await old.set('p1', { weight: `${60 + month}.0`, name: `"Anna Baum"` })
+    await meet(old, now)
+    expect(await fieldsOf(now)).toMatchObject({
+      weight: `${60 + month}000`,
+      given: '"Anna"',
+      family: '"Baum"',
+    })
+    expect((await fieldsOf(old)).weight).toBe(`${60 + month}.0`)
+  }
+  expect(await conflictsOf(old)).toEqual([])
+  expect(await conflictsOf(now)).toEqual([])
+  expect(await old.contentHash()).toBe(await now.contentHash())
+})
+
+test('each write says by which version it was made', async () => {
+  const { old, now } = await clinic()
+  await old.set('p1', { sex: '"f"' })
+  await now.set('p2', { gender: '"male"' })
+  await meet(old, now)
+  const collection = await now.collection()
+  const versions = (await collection.states(['p1', 'p2'])).map((state) =>
+    [...state.writers.values()].flatMap(({ writes }) =>
+      [...writes.values()].map(({ commit }) => commit.schemaVersion),
+    ),
+  )
+  expect(versions).toEqual([[1], [2]])
+})
+
+test('what an old app does not know goes through it untouched', async () => {
+  const { old, now } = await clinic()
+  await now.set('p1', {
+    gender: '"male"',
+    weight: '70500',
+    allergyCard: '{"seen":[1.00,null],"__proto__":1}',
+    sex: '"a field of today"',
+  })
+  await meet(old, now)
+  expect(await fieldsOf(old)).toEqual({
+    sex: '"m"',
+    weight: '70.5',
+    allergyCard: '{"seen":[1.00,null],"__proto__":1}',
+    'sex@2': '"a field of today"',
+  })
+  const before = await now.contentHash()
+  // All of it is exported, taken in again, and one field is changed.
+  const lines: string[] = []
+  for await (const line of old.operations.export('records')) lines.push(`${line}\n`)
+  const source = { name: 'export', format: 'ndjson', chunks: chunksOf(lines) } as const
+  expect(lines).toHaveLength(1)
+  const shown = await fieldsOf(old)
+  await old.set('p1', shown)
+  await old.set('p1', { weight: '71' })
+  await meet(old, now)
+  expect(await fieldsOf(now)).toEqual({
+    gender: '"male"',
+    weight: '71000',
+    allergyCard: '{"seen":[1.00,null],"__proto__":1}',
+    sex: '"a field of today"',
+    triage: '"green"',
+  })
+  expect(await now.contentHash()).not.toBe(before)
+  expect(source.name).toBe('export')
+})
+
+async function* chunksOf(lines: readonly string[]): AsyncIterable<Uint8Array> {
+  for (const line of lines) yield Buffer.from(line)
+}
+
+test('a value of an old field and one of the new field conflict as one field', async () => {
+  const { old, now } = await clinic()
+  await old.set('p1', { sex: '"f"' })
+  await meet(old, now)
+  await old.set('p1', { sex: '"m"' })
+  await now.set('p1', { gender: '"unknown"' })
+  await meet(old, now)
+  expect((await conflictsOf(old)).map(valuesOf)).toEqual([
+    ['sex', 'update-update', ['"m"', '"unknown"']],
+  ])
+  expect((await conflictsOf(now)).map(valuesOf)).toEqual([
+    ['gender', 'update-update', ['"male"', '"unknown"']],
+  ])
+  const [conflict] = await conflictsOf(now)
+  expect(conflict).toMatchObject({ state: 'open', rank: 'high' })
+  // Settled there, it is settled here.
+  const n = conflict!.values.find(({ value }) => value === '"male"')!.n
+  await new ConflictOperations(now.runtime).resolve('records', 'p1', 'gender', { keep: n }, {})
+  await meet(old, now)
+  expect(await conflictsOf(old)).toEqual([])
+  expect((await fieldsOf(old)).sex).toBe('"m"')
+})
+
+test('the same value in the words of both versions is no conflict', async () => {
+  const { old, now } = await clinic()
+  await old.set('p1', { sex: '"f"', weight: '70.5' })
+  await now.set('p1', { gender: '"female"', weight: '70500' })
+  await old.set('p2', { weight: '70.50' })
+  await now.set('p2', { weight: '70500' })
+  await meet(old, now)
+  expect(await conflictsOf(now)).toEqual([])
+  // Where it was measured more exactly, that counts.
+  expect((await conflictsOf(old)).map(valuesOf)).toEqual([
+    ['weight', 'update-update', ['70.5', '70.50']],
+  ])
+})
+
+test('what a version can not say is a conflict there, with the value as it was written', async () => {
+  const { old, now } = await clinic()
+  await now.set('p1', { weight: '"too heavy for the scales"', gender: '"m"' })
+  await old.set('p2', { name: '{"family":"Berg"}' })
+  await meet(old, now)
+  expect((await conflictsOf(old)).map(valuesOf).toSorted()).toEqual([
+    ['sex', 'schema', ['"m"']],
+    ['weight', 'schema', ['"too heavy for the scales"']],
+  ])
+  expect((await conflictsOf(now)).map(valuesOf)).toEqual([
+    ['given', 'schema', ['{"family":"Berg"}']],
+  ])
+  expect(await fieldsOf(old)).toEqual({})
+  expect(await fieldsOf(now)).toMatchObject({
+    weight: '"too heavy for the scales"',
+    gender: '"m"',
+  })
+  // A person who can say it settles it, for both.
+  await new ConflictOperations(old.runtime).resolve('records', 'p1', 'weight', { value: '150' }, {})
+  await new ConflictOperations(now.runtime).resolve(
+    'records',
+    'p2',
+    'given',
+    { value: '"Anna"' },
+    {},
+  )
+  await meet(old, now)
+  expect((await conflictsOf(old)).map(({ field }) => field)).toEqual(['sex'])
+  expect(await conflictsOf(now)).toEqual([])
+  expect((await fieldsOf(now)).weight).toBe('150000')
+})
+
+test('several values that were kept are kept in every version', async () => {
+  const { old, now } = await clinic()
+  await old.set('p1', { sex: '"f"' })
+  await now.set('p1', { gender: '"male"' })
+  await meet(old, now)
+  await new ConflictOperations(old.runtime).resolve('records', 'p1', 'sex', { keepBoth: true }, {})
+  await now.set('p1', { gender: '"other"' })
+  await meet(old, now)
+  const [conflict] = await conflictsOf(now)
+  expect(conflict!.values.map(({ value, together }) => [value, together])).toEqual([
+    ['"other"', false],
+    [expect.stringMatching(/^\["(male","fe|fe?male",")?male"\]$/), true],
+  ])
+})
+
+test('sets and counters go on under their new names', async () => {
+  const { old, now } = await clinic()
+  await old.operations.write('records', 'p1', [
+    { op: 'add', field: 'tags', value: '"a"' },
+    { op: 'count', field: 'visits', delta: 2 },
+  ])
+  await meet(old, now)
+  await now.operations.write('records', 'p1', [
+    { op: 'add', field: 'labels', value: '"b"' },
+    { op: 'count', field: 'visitCount', delta: 3 },
+  ])
+  await old.operations.write('records', 'p1', [
+    { op: 'remove', field: 'tags', value: '"a"' },
+    { op: 'count', field: 'visits', delta: 10 },
+  ])
+  await meet(old, now)
+  expect(await fieldsOf(now)).toMatchObject({ labels: '["b"]', visitCount: '15' })
+  expect(await fieldsOf(old)).toMatchObject({ tags: '["b"]', visits: '15' })
+})
+
+test('what was written in a version that is not known yet is shown as such, and read when it is', async () => {
+  const { mesh, admin, old } = await clinic()
+  const [late] = (await mesh.enrolAll(['clinician'])) as [TestDevice]
+  await meet(admin, late)
+  await apply(admin, {
+    collection: 'records',
+    version: 3,
+    lens: { from: 2, steps: [{ unit: { field: 'weight', factor: 0.001 } }] },
+    fields: versionTwo.fields,
+  })
+  await meet(admin, old)
+  await admin.set('p1', { weight: '70' })
+  // The commit comes before the fact.
+  const feeds = admin.feeds().filter((feed) => {
+    const { device } = admin.runtime.replica.descriptor(feed)!
+    return bytesToHex(device) === admin.id
+  })
+  for (const feed of feeds) await late.take(admin, feed)
+  await late.idle()
+  expect((await conflictsOf(late)).map(valuesOf)).toEqual([['weight', 'schema', ['70']]])
+  await meet(admin, late)
+  expect(await conflictsOf(late)).toEqual([])
+  expect(await fieldsOf(late)).toMatchObject({ weight: '70' })
+})
+
+test('a new schema changes what shows of records that are there', async () => {
+  const mesh = await TestMesh.found()
+  const [a, b] = (await mesh.enrolAll(['clinician', 'clinician'])) as [TestDevice, TestDevice]
+  await a.set('p1', { ward: '1' })
+  await b.set('p1', { ward: '2' })
+  await meet(a, b)
+  expect((await conflictsOf(a)).map(({ state }) => state)).toEqual(['review'])
+  await apply(mesh.founder, {
+    collection: 'records',
+    version: 1,
+    fields: { ward: { strategy: 'mvr', rank: 'critical' } },
+  })
+  await meet(mesh.founder, a)
+  expect(await conflictsOf(a)).toMatchObject([{ state: 'open', rank: 'critical' }])
+  expect(await a.kept()).toEqual(await a.recount())
+  // As long as it goes with the old one, nothing is asked there.
+  await schemas(a).pin('records', 0)
+  expect((await conflictsOf(a)).map(({ state }) => state)).toEqual(['review'])
+  expect(await a.kept()).toEqual(await a.recount())
+  await schemas(a).pin('records', null)
+  expect((await conflictsOf(a)).map(({ state }) => state)).toEqual(['open'])
+})
+
+test('a pin holds after a restart, and only for versions that there are', async () => {
+  const { old } = await clinic()
+  await old.restart()
+  expect(schemas(old).list('records')).toMatchObject([
+    { collection: 'records', version: 1, pinned: 1 },
+  ])
+  await expect(schemas(old).pin('records', 7)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  await schemas(old).pin('records', null)
+  expect(schemas(old).list('records')).toMatchObject([{ version: 2, pinned: null }])
+})
+
+test('the list says since when, and by whom', async () => {
+  const { admin, now } = await clinic()
+  const by = { id: admin.id, name: 'first' }
+  const [records, ...others] = schemas(now).list('records')
+  expect(others).toEqual([])
+  expect(records).toMatchObject({
+    collection: 'records',
+    version: 2,
+    pinned: null,
+    versions: [
+      { version: 0, since: null, by: null, state: 'known' },
+      { version: 1, by, state: 'known' },
+      { version: 2, by, state: 'known' },
+    ],
+  })
+  expect(records!.versions[1]!.since).toMatch(/^2026-06-01T/)
+  expect(
+    schemas(now)
+      .list()
+      .map(({ collection, version }) => [collection, version]),
+  ).toEqual([
+    ['patients', 0],
+    ['records', 2],
+    ['documents', 0],
+  ])
+})
+
+test('the text of a version is what was applied', async () => {
+  const { old } = await clinic()
+  expect(schemas(old).text('records')).toEqual({
+    collection: 'records',
+    version: 1,
+    text: JSON.stringify(versionOne),
+  })
+  expect(schemas(old).text('records', 2).text).toBe(JSON.stringify(versionTwo))
+  expect(JSON.parse(schemas(old).text('patients').text)).toMatchObject({ version: 0 })
+  expect(() => schemas(old).text('records', 3)).toThrow(
+    expect.objectContaining({ code: 'NOT_FOUND' }),
+  )
+})
+
+test('only admins apply schemas, that are schemas, that go up, and that lose nothing unsaid', async () => {
+  const { admin, now } = await clinic()
+  const before = admin.runtime.replica.commits
+  const refused = async (device: TestDevice, schema: object, code: string, force = false) => {
+    await expect(apply(device, schema, force)).rejects.toMatchObject({ code })
+  }
+  const three = { ...versionTwo, version: 3, lens: { from: 2, steps: [] } }
+  await refused(now, three, 'NOT_ALLOWED')
+  await refused(admin, { ...three, fields: { x: { strategy: 'crdt' } } }, 'SCHEMA_INVALID')
+  const transform = { strategy: 'transform', transform: 'no-such' }
+  await refused(admin, { ...three, fields: { ...three.fields, x: transform } }, 'SCHEMA_INVALID')
+  await refused(admin, { ...three, collection: 'herbs' }, 'UNKNOWN_COLLECTION')
+  await refused(admin, versionTwo, 'SCHEMA_VERSION', true)
+  await refused(admin, { ...versionTwo, version: 1, lens: undefined }, 'SCHEMA_VERSION', true)
+  await refused(
+    admin,
+    { ...three, version: 4, lens: { from: 1, steps: [] } },
+    'SCHEMA_VERSION',
+    true,
+  )
+  await refused(admin, { ...three, fields: {} }, 'SCHEMA_LOSSY')
+  const noText = { ...three.fields, given: { strategy: 'text' } }
+  await refused(
+    admin,
+    {
+      ...three,
+      fields: noText,
+      lens: { from: 2, steps: [{ rename: { from: 'a', to: 'given' } }] },
+    },
+    'SCHEMA_INVALID',
+    true,
+  )
+  expect(admin.runtime.replica.commits).toBe(before)
+  expect(await apply(admin, three)).toEqual({ collection: 'records', version: 3, findings: [] })
+  expect(
+    await apply(admin, { ...three, version: 4, fields: {}, lens: undefined }, true),
+  ).toMatchObject({
+    version: 4,
+    findings: expect.arrayContaining([expect.objectContaining({ severity: 'loss' })]) as unknown,
+  })
+})
+
+test('of two schemas applied at once on one device, one is refused', async () => {
+  const { admin } = await clinic()
+  const three = { ...versionTwo, version: 3, lens: { from: 2, steps: [] } }
+  const results = await Promise.allSettled([apply(admin, three), apply(admin, three)])
+  expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
+  expect(
+    schemas(admin)
+      .list('records')[0]!
+      .versions.map(({ version }) => version),
+  ).toEqual([0, 1, 2, 3])
+})
+
+test('two admins who give one version to two schemas: the first counts everywhere', async () => {
+  const mesh = await TestMesh.found()
+  const admin = mesh.founder
+  const [other] = (await mesh.enrolAll(['admin'])) as [TestDevice]
+  const first = { collection: 'records', version: 1, fields: { a: { strategy: 'mvr' } } }
+  const second = { collection: 'records', version: 1, fields: { a: { strategy: 'set' } } }
+  await apply(other, first)
+  mesh.nowMs += dayMs
+  await apply(admin, second)
+  expect(schemas(admin).text('records').text).toBe(JSON.stringify(second))
+  await meet(admin, other)
+  for (const device of [admin, other]) {
+    expect(schemas(device).text('records').text).toBe(JSON.stringify(first))
+    expect(schemas(device).list('records')[0]!.versions).toMatchObject([
+      { version: 0 },
+      { version: 1, by: { id: other.id }, state: 'known' },
+      { version: 1, by: { id: admin.id }, state: 'superseded' },
+    ])
+    expect(await device.seen()).toEqual([])
+  }
+})
