@@ -125,5 +125,6 @@ export const operations: { [M in Method]: OperationOf<M> } = {
   schema: { kind: 'call', args: [text, optional(number)] },
   applySchema: { kind: 'call', args: [text, optional(options({ force: boolean }))] },
   pinSchema: { kind: 'call', args: [text, orNull(number)] },
+  recordStatus: { kind: 'call', args: [text, text] },
   status: { kind: 'call', args: [] },
 }

@@ -278,6 +278,38 @@ export interface UnreadCommits {
   reason: 'key' | 'damaged'
 }
 
+/** How safe a record is, and how fresh: by what other devices were last heard to hold. */
+export interface RecordStatus {
+  id: string
+  collection: string
+  /** All other members. */
+  holders: RecordHolder[]
+  /** All other members that may write in the collection. */
+  authors: KnownAuthor[]
+  /** Commits of the collection that are held here and can't be read (yet): they may hold more of this record. */
+  unread: number
+}
+export interface RecordHolder {
+  device: DeviceInfo
+  /** Whether it holds all of the record that is here, durably; null: it was not heard, or it holds more than this device can check. */
+  holds: boolean | null
+  /** A time at which it held it already, by its own clock, or by ours where it told us itself. It may have held it before. */
+  since: string | null
+  /** When it was last heard to say what it holds. */
+  heard: string | null
+  /** `since` can't be right. */
+  clockOff: boolean
+  /** It is to be wiped. */
+  retiring: boolean
+}
+export interface KnownAuthor {
+  device: DeviceInfo
+  /** All that it had written in the collection until then is part of the records here; null: nothing is known of that. By its own clock, or ours. */
+  until: string | null
+  /** `until` can't be right. */
+  clockOff: boolean
+}
+
 /** A version of the schema of a collection. */
 export interface SchemaVersion {
   version: number
@@ -430,6 +462,8 @@ export interface DeviceOperations {
   ): Promise<WriteResult>
   /** @throws HavenError `NOT_FOUND` */
   history(collection: string, id: string, options?: HistoryOptions): Promise<RecordHistory>
+  /** @throws HavenError `NOT_FOUND` */
+  recordStatus(collection: string, id: string): Promise<RecordStatus>
   /** @throws HavenError `UNKNOWN_COLLECTION` */
   schemas(collection?: string): Promise<CollectionSchemas[]>
   /**

@@ -48,6 +48,7 @@ import type {
   MeshInfo,
   RecordChange,
   RecordHistory,
+  RecordStatus,
   RecordVersionToken,
   RecordView,
   RecoverOptions,
@@ -70,6 +71,7 @@ import { epochChange, loadMembership, membershipChange } from './own-membership.
 import type { OwnMembership } from './own-membership.ts'
 import { recordHistory } from './record-history.ts'
 import { RecordOperations } from './record-operations.ts'
+import { recordStatus } from './record-status.ts'
 import { SchemaOperations } from './schema-operations.ts'
 import { homedir } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -715,6 +717,10 @@ class LocalDevice implements Device {
     options: HistoryOptions = {},
   ): Promise<RecordHistory> {
     return recordHistory(this.#running(), collection, id, options)
+  }
+
+  async recordStatus(collection: string, id: string): Promise<RecordStatus> {
+    return recordStatus(this.#running(), collection, id)
   }
 
   async status(): Promise<DeviceStatus> {

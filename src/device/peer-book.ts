@@ -135,7 +135,7 @@ export class PeerBook {
     const seenMs = Math.max(
       this.#lastSeenMs.get(device) ?? 0,
       entry?.announcement?.timeMs ?? 0,
-      entry?.known?.timeMs ?? 0,
+      entry?.known?.last.timeMs ?? 0,
     )
     const info = this.info(device)
     return {

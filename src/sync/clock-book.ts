@@ -22,21 +22,25 @@ import { readOlderClaims, withOlder, writeOlderClaims } from './older-claims.ts'
 import type { OlderClaim } from './older-claims.ts'
 import type { ClockBody } from './section.ts'
 
+/** When a device said something. */
+interface Said {
+  readonly timeMs: number
+  /** To us, and the time is by our clock; else it is by the device's. */
+  readonly direct: boolean
+}
+
 interface KnownClock {
   readonly digest: string
   readonly clock: VectorClock
-  /** When its device last said so, by that device's clock; by ours when it told us directly. */
-  readonly timeMs: number
-  /** When it first said so, and whether that was to us. */
-  readonly since: { readonly timeMs: number; readonly direct: boolean }
+  /** When its device first said so, and when last. */
+  readonly first: Said
+  readonly last: Said
 }
 
 /** What a device said that it held. */
 export interface Claim {
-  /** When it said so first. */
-  readonly timeMs: number
-  /** The time is by our clock; else by the device's. */
-  readonly direct: boolean
+  readonly first: Said
+  readonly last: Said
   feeds(): Iterable<string>
   entries(feed: string): readonly ClockEntry[]
 }
@@ -47,6 +51,10 @@ export interface BookEntry {
   known: KnownClock | undefined
   /** What `known` was before, the newest first: a bounded part. */
   older: readonly OlderClaim[]
+  /** Announcements up to this number were made before the device told us directly what `known` says. */
+  outdatedUpTo: number
+  /** The clock of such an announcement, for others that have not heard the newer one. */
+  outdated: { readonly digest: string; readonly clock: VectorClock } | undefined
 }
 
 const ownClocksKept = 16
@@ -78,6 +86,7 @@ export class ClockBook {
     if (own !== undefined) return own
     for (const entry of this.entries.values()) {
       if (entry.known?.digest === digest) return entry.known.clock
+      if (entry.outdated?.digest === digest) return entry.outdated.clock
     }
     return undefined
   }
@@ -98,60 +107,64 @@ export class ClockBook {
       // What it held then it may have lost.
       entry.known = undefined
       entry.older = []
+      entry.outdatedUpTo = -1
     }
+    entry.outdated = undefined
     const clock = this.clockByDigest(announcement.clockDigest)
-    if (clock !== undefined)
-      this.learned(announcement.device, announcement.clockDigest, clock, {
-        timeMs: announcement.timeMs,
-        direct: false,
-      })
+    if (clock !== undefined) this.announcedClock(announcement.device, clock)
     return true
   }
 
+  /** The clock of a device's newest announcement. */
+  announcedClock(device: string, clock: VectorClock): void {
+    const entry = this.entries.get(device)
+    if (entry?.announcement === undefined) return
+    const { clockDigest: digest, timeMs, number } = entry.announcement
+    if (number > entry.outdatedUpTo) this.learned(device, digest, clock, { timeMs, direct: false })
+    else if (digest !== entry.known?.digest) entry.outdated = { digest, clock }
+  }
+
   /** A clock of a device became known, with its body. */
-  learned(
-    device: string,
-    digest: string,
-    clock: VectorClock,
-    said: { readonly timeMs: number; readonly direct: boolean },
-  ): void {
+  learned(device: string, digest: string, clock: VectorClock, said: Said): void {
     const entry = this.#entry(device)
     if (entry === undefined) return
     const { known } = entry
     if (known?.digest === digest) {
-      entry.known = { ...known, timeMs: said.timeMs }
+      entry.known = { ...known, last: said }
       return
     }
     const { timeMs } = said
+    if (known !== undefined && known.digest === entry.announcement?.clockDigest)
+      entry.outdated = { digest: known.digest, clock: known.clock }
     if (known !== undefined)
       entry.older = withOlder(
         entry.older,
-        { ...known.since, clock: known.clock },
+        { ...known.first, clock: known.clock },
         { timeMs, clock },
       )
-    entry.known = { digest, clock, timeMs, since: said }
+    entry.known = { digest, clock, first: said, last: said }
   }
 
-  /** What a device has told us itself, in a conversation. */
-  learnedDirectly(device: string, clock: VectorClock, nowMs: number): void {
-    const digest = clockDigest(clock)
+  /**
+   * What a device has told us itself, in a conversation.
+   *
+   * @param newestNumber - of its announcements then, as far as is known
+   */
+  learnedDirectly(device: string, clock: VectorClock, nowMs: number, newestNumber: number): void {
+    const said = { timeMs: nowMs, direct: true }
+    this.learned(device, clockDigest(clock), new Map(clock), said)
     const entry = this.entries.get(device)
-    if (entry?.known?.digest === digest) return
-    const announced =
-      entry?.announcement?.clockDigest === digest ? entry.announcement.timeMs : undefined
-    this.learned(device, digest, new Map(clock), {
-      timeMs: announced ?? nowMs,
-      direct: announced === undefined,
-    })
+    if (entry !== undefined) entry.outdatedUpTo = Math.max(entry.outdatedUpTo, newestNumber)
   }
 
   /** What a device said that it held, the newest claim first. Older ones are not all there are: see `older-claims.ts`. */
   *claims(device: string): Iterable<Claim> {
     const entry = this.entries.get(device)
     if (entry?.known === undefined) return
-    const { clock, since } = entry.known
-    yield { ...since, feeds: () => clock.keys(), entries: (feed) => clock.get(feed) ?? [] }
+    const { clock, first, last } = entry.known
+    yield { first, last, feeds: () => clock.keys(), entries: (feed) => clock.get(feed) ?? [] }
     for (const [index, { timeMs, direct }] of entry.older.entries()) {
+      const said = { timeMs, direct }
       const steps = entry.older.slice(0, index + 1).toReversed()
       const entries = (feed: string): readonly ClockEntry[] =>
         steps.find(({ feeds }) => feeds.has(feed))?.feeds.get(feed) ?? clock.get(feed) ?? []
@@ -159,7 +172,7 @@ export class ClockBook {
         [...new Set([...clock.keys(), ...steps.flatMap((step) => [...step.feeds.keys()])])].filter(
           (feed) => entries(feed).length > 0,
         )
-      yield { timeMs, direct, feeds, entries }
+      yield { first: said, last: said, feeds, entries }
     }
   }
 
@@ -168,6 +181,7 @@ export class ClockBook {
     const entry = this.entries.get(device)
     if (entry?.announcement === undefined) return undefined
     if (entry.announcement.clockDigest === entry.known?.digest) return undefined
+    if (entry.announcement.clockDigest === entry.outdated?.digest) return undefined
     return { digest: entry.announcement.clockDigest, base: entry.known?.digest }
   }
 
@@ -244,9 +258,10 @@ export class ClockBook {
       entry.announcement?.bytes ?? new Uint8Array(0),
     )
     if (entry.known === undefined) return writer.u8(0).finish()
-    const { digest, timeMs, clock, since } = entry.known
-    writer.u8(1).bytes(hexToBytes(digest)).u64(timeMs).bytes(encodeClock(clock))
-    writer.u64(since.timeMs).u8(since.direct ? 1 : 0)
+    const { digest, clock, first, last } = entry.known
+    writer.u8(1).bytes(hexToBytes(digest)).u64(last.timeMs).bytes(encodeClock(clock))
+    writer.u64(first.timeMs).u8((first.direct ? 1 : 0) | (last.direct ? 2 : 0))
+    writer.varint(entry.outdatedUpTo + 1)
     writeOlderClaims(writer, entry.older)
     return writer.finish()
   }
@@ -266,13 +281,11 @@ export class ClockBook {
       const digest = bytesToHex(reader.bytes(16))
       const timeMs = reader.u64()
       const clock = clockOf(readEntries(reader))
-      // Older rows do not say.
-      const since =
-        reader.remaining === 0
-          ? { timeMs, direct: false }
-          : { timeMs: reader.u64(), direct: reader.u8() === 1 }
-      entry.known = { digest, timeMs, clock, since }
-      entry.older = reader.remaining === 0 ? [] : readOlderClaims(reader)
+      entry.known = { digest, clock, ...readTimes(reader, timeMs) }
+      if (reader.remaining > 0) {
+        entry.outdatedUpTo = reader.varint() - 1
+        entry.older = readOlderClaims(reader)
+      }
     }
     this.#gossipDigest = undefined
   }
@@ -281,10 +294,30 @@ export class ClockBook {
     let entry = this.entries.get(device)
     if (entry === undefined) {
       if (this.entries.size >= limits.announcements) return undefined
-      entry = { announcement: undefined, known: undefined, older: [] }
+      entry = {
+        announcement: undefined,
+        known: undefined,
+        older: [],
+        outdatedUpTo: -1,
+        outdated: undefined,
+      }
       this.entries.set(device, entry)
     }
     return entry
+  }
+}
+
+function readTimes(reader: ByteReader, timeMs: number): { first: Said; last: Said } {
+  // Older rows do not say.
+  if (reader.remaining === 0) {
+    const said = { timeMs, direct: false }
+    return { first: said, last: said }
+  }
+  const firstMs = reader.u64()
+  const flags = reader.u8()
+  return {
+    first: { timeMs: firstMs, direct: (flags & 1) !== 0 },
+    last: { timeMs, direct: (flags & 2) !== 0 },
   }
 }
 

@@ -275,7 +275,8 @@ export class SyncEngine {
     if (session?.theirs !== undefined) {
       const theirs = new Map(session.theirs)
       const entries = (feed: string): readonly ClockEntry[] => theirs.get(feed) ?? []
-      yield { timeMs: session.toldMs, direct: true, feeds: () => theirs.keys(), entries }
+      const said = { timeMs: session.toldMs, direct: true }
+      yield { first: said, last: said, feeds: () => theirs.keys(), entries }
     }
     yield* this.book.claims(device)
   }
@@ -452,9 +453,17 @@ export class SyncEngine {
         case 'gossip':
           if (section.digest !== this.book.gossipDigest()) {
             session.outbox.push({ tag: 'gossip-list', numbers: this.book.gossipList() })
+          } else {
+            const own = this.book.entries.get(session.device!)?.announcement
+            this.#outdated(session, own?.number, nowMs)
           }
           break
         case 'gossip-list':
+          this.#outdated(
+            session,
+            section.numbers.find(({ device }) => session.device!.startsWith(device))?.number,
+            nowMs,
+          )
           for (const announcement of this.book.newerThan(section.numbers)) {
             session.announcementsOut.set(announcement.device, announcement)
           }
@@ -545,14 +554,8 @@ export class SyncEngine {
     if (body.device === session.device && session.theirs === undefined) {
       this.#learnTheirs(session, clock, nowMs)
     }
-    const entry = this.book.entries.get(body.device)
-    const announced =
-      entry?.announcement?.clockDigest === body.digest ? entry.announcement.timeMs : undefined
-    if (body.device === session.device || announced !== undefined) {
-      this.book.learned(body.device, body.digest, clock, {
-        timeMs: announced ?? nowMs,
-        direct: announced === undefined,
-      })
+    if (this.book.entries.get(body.device)?.announcement?.clockDigest === body.digest) {
+      this.book.announcedClock(body.device, clock)
       this.#remember(body.device)
     }
     for (const other of this.#sessions.values()) {
@@ -570,6 +573,8 @@ export class SyncEngine {
   #learnTheirs(session: Session, clock: VectorClock, nowMs: number): void {
     session.theirs = new Map(clock)
     session.toldMs = nowMs
+    this.book.learnedDirectly(session.device!, clock, nowMs, session.theirNumber)
+    this.#remember(session.device!)
     for (const feed of session.theirs.keys()) this.#compare(session, feed)
     for (const chain of this.replica.chains()) this.#compare(session, chain.feed)
     if (session.peerPulls) this.#server.offerAll(session)
@@ -669,6 +674,14 @@ export class SyncEngine {
       })
     }
     this.#notify({ kind: 'progress', link: session.link, device: announcement.device })
+  }
+
+  /** What the peer announced before this conversation is older than what it says in it. */
+  #outdated(session: Session, number: number | undefined, nowMs: number): void {
+    if (number === undefined || session.device === undefined) return
+    session.theirNumber = Math.max(session.theirNumber, number)
+    if (session.theirs === undefined) return
+    this.book.learnedDirectly(session.device, session.theirs, nowMs, session.theirNumber)
   }
 
   #keyWanted(session: Session, epochs: readonly string[]): void {
@@ -825,7 +838,7 @@ export class SyncEngine {
     this.#wants.closed(session)
     if (session.device !== undefined && session.theirs !== undefined) {
       // The next conversation starts from what this one has told.
-      this.book.learnedDirectly(session.device, session.theirs, nowMs)
+      this.book.learnedDirectly(session.device, session.theirs, nowMs, session.theirNumber)
       this.#remember(session.device)
     }
     this.#announcer.contactEnded(nowMs)

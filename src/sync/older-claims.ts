@@ -3,8 +3,8 @@
  * not move with each new claim.
  *
  * Whole clocks would be too large: only what differs from the next newer claim is kept, and of that a bounded part. When there are too
- * many claims, one between two others is given up, so that the gaps grow with the age; the oldest stays as long as there is room. Giving a claim
- * up makes "since" later, never earlier than what was heard.
+ * many claims, one between two others is given up, so that the gaps grow with the age; the oldest stays as long as there is room. So what
+ * is said to be held "since" is never earlier than what was heard, and later by at most about a third of its age.
  */
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { bytesToHex, hexToBytes } from '../core/bytes.ts'

@@ -45,6 +45,8 @@ export class Session {
   theirDigest: string | undefined
   /** When it last said something of it, by our clock. */
   toldMs = 0
+  /** Its own newest announcement when it said so, as far as is known: none up to this number says something newer. */
+  theirNumber = -1
   /** Changes of their clock that came before the clock itself. */
   haveBeforeClock: ClockEntry[] = []
   /** The digest that our hello named. */

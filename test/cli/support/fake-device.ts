@@ -97,6 +97,13 @@ export function fakeDevice(parts: Partial<Device> = {}): FakeDevice {
     },
     delete: async (_collection, id) => ({ id, commit: { feed: 'f3'.repeat(16), seq: 8 } }),
     history: async (collection, id) => ({ id, collection, entries: [], more: false, unread: [] }),
+    recordStatus: async (collection, id) => ({
+      id,
+      collection,
+      holders: [],
+      authors: [],
+      unread: 0,
+    }),
     status: async () => statusOf({ device: info, mesh }),
     subscribe: (listener) => {
       listeners.add(listener)
