@@ -2,6 +2,7 @@
 import { HavenError } from '../core/errors.ts'
 import { countOf } from '../records/counts.ts'
 import { ranks } from '../records/reading.ts'
+import { isReserved } from '../records/reserved-fields.ts'
 import { conflictOf, conflictToken, writesToSettle } from '../records/resolution.ts'
 import { joinedTexts, textWrites } from '../records/text-writes.ts'
 import { patientIdOf, titleOf } from '../records/title.ts'
@@ -129,7 +130,8 @@ export class ConflictOperations {
     { live }: SeenRecord,
   ): { field: string; device: DeviceRef; time: string }[] {
     return live
-      .filter((write) => write.field !== '' && !values.every((by) => causal.isInPast(write, by)))
+      .filter(({ field }) => field !== '' && !isReserved(field))
+      .filter((write) => !values.every((by) => causal.isInPast(write, by)))
       .map((write) => ({
         field: write.field,
         device: this.#deviceOf(write),
