@@ -243,6 +243,8 @@ export class SyncEngine {
   }
 
   tick(nowMs: number): void {
+    // Timers may fire a moment early by the wall clock: then there is to be another one.
+    this.#wakeAtMs = Infinity
     for (const session of this.#sessions.values()) {
       if (
         session.deadlineMs !== undefined &&

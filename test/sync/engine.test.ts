@@ -2,11 +2,17 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { bytesToHex, concatBytes } from '../../src/core/bytes.ts'
+import { SyncEngine } from '../../src/sync/engine.ts'
 import { encodeSections } from '../../src/sync/section.ts'
 import type { Section } from '../../src/sync/section.ts'
 import { Chance } from './support/chance.ts'
 import { SimulatedNetwork } from './support/simulated-network.ts'
-import { firstCollection, secondCollection, stubMember } from './support/stub-authority.ts'
+import {
+  firstCollection,
+  secondCollection,
+  StubAuthority,
+  stubMember,
+} from './support/stub-authority.ts'
 
 const calm = { delayMs: [5, 5] as const }
 
@@ -72,6 +78,25 @@ describe('an author whom nobody has vouched for yet', () => {
     await network.run(5_000)
     expect(a!.replica.digest).toBe(b!.replica.digest)
     expect(a!.sessions()[0]!.complete).toBe(true)
+  })
+})
+
+describe('being woken', () => {
+  it('too early, as timers do by a wall clock, is asked for again', () => {
+    const authority = new StubAuthority(stubMember(0), { id: '22'.repeat(16), generation: 0 })
+    const engine = new SyncEngine({ authority, random: new Chance(1) })
+    const wakes = (): number[] => {
+      const asked: number[] = []
+      for (let output = engine.poll(); output !== undefined; output = engine.poll())
+        if (output.type === 'wakeAt') asked.push(output.ms)
+      return asked
+    }
+    engine.connected('a link', 'listener', new Uint8Array(32), 1_000)
+    const [deadlineMs] = wakes()
+    engine.tick(deadlineMs! - 1)
+    expect(wakes()).toEqual([deadlineMs])
+    engine.tick(deadlineMs!)
+    expect(wakes()).toEqual([])
   })
 })
 
