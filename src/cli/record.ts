@@ -1,12 +1,12 @@
 import type { JsonText, RecordView } from '../device/api.ts'
 import { nameOf } from './event-text.ts'
-import { type JsonValue, RawJson } from './json.ts'
+import { RawJson } from './json.ts'
 import { padded, truncated, widthOf } from './cells.ts'
 import { linksText } from './link-text.ts'
 import { dateAndTime, printable } from './printable.ts'
 
 /** The document of `get --json`. `fields` and `conflicts` keep any name, and values their number lexemes. */
-export function recordDocument(view: RecordView): JsonValue {
+export function recordDocument(view: RecordView): object {
   return {
     id: view.id,
     collection: view.collection,

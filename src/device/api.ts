@@ -284,6 +284,8 @@ export interface RecordStatus {
   collection: string
   /** All other members. */
   holders: RecordHolder[]
+  /** Whether a server holds all of it; null: the mesh has none. */
+  onServer: boolean | null
   /** All other members that may write in the collection. */
   authors: KnownAuthor[]
   /** Commits of the collection that are held here and can't be read (yet): they may hold more of this record. */

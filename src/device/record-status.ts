@@ -41,7 +41,9 @@ export async function recordStatus(
     holders.push(await reader.holder(device))
     if (mayWrite(certificate, collection.id)) authors.push(await reader.author(device))
   }
-  return { id, collection: name, holders, authors, unread: reader.unread() }
+  const servers = holders.filter(({ device: { role } }) => role === 'server')
+  const onServer = servers.length === 0 ? null : servers.some(({ holds }) => holds === true)
+  return { id, collection: name, holders, onServer, authors, unread: reader.unread() }
 }
 
 class StatusReader {

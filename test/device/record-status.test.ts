@@ -261,6 +261,12 @@ describe('up to when the writes of another device are known', () => {
       expect.arrayContaining([viewer!.id, courier!.id]),
     )
     expect(unread).toBe(0)
+    expect((await statusOf(a)).onServer).toBeNull()
+    const [server] = await mesh.enrolAll(['server'])
+    await exchange(a, mesh.founder)
+    expect((await statusOf(a)).onServer).toBe(false)
+    await exchange(a, server!)
+    expect((await statusOf(a)).onServer).toBe(true)
     await expect(statusOf(a, 'nobody')).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 })

@@ -101,6 +101,7 @@ export function fakeDevice(parts: Partial<Device> = {}): FakeDevice {
       id,
       collection,
       holders: [],
+      onServer: null,
       authors: [],
       unread: 0,
     }),
