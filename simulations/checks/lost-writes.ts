@@ -7,6 +7,7 @@
 import {
   concerns,
   elementName,
+  elementsOf,
   isOfElement,
   isSetAside,
   isUnknown,
@@ -155,19 +156,19 @@ function isShown(
   if (conflict?.values.some((each) => each.op === op && each.value === value) === true) return true
   const whole = shown.fields.get(field)
   if (op === 'keep') {
-    const kept = (shown.kept.get(field) ?? listOf(whole)).map(elementName)
-    return listOf(value).every(
+    const kept = (shown.kept.get(field) ?? elementsOf(whole)).map(elementName)
+    return elementsOf(value).every(
       (each) =>
         kept.includes(elementName(each)) ||
         (each.startsWith('[') &&
-          listOf(each).every((element) => kept.includes(elementName(element)))),
+          elementsOf(each).every((element) => kept.includes(elementName(element)))),
     )
   }
-  const elements = new Set(listOf(whole).map(elementName))
+  const elements = new Set(elementsOf(whole).map(elementName))
   if (op === 'add') return elements.has(elementName(value))
   if (whole !== undefined && (whole === value || says(field, whole, value))) return true
   if (value.startsWith('[')) {
-    return listOf(value).every(
+    return elementsOf(value).every(
       (each) => elements.has(elementName(each)) || isRemoved(one, each, made),
     )
   }
@@ -186,26 +187,6 @@ function isRemoved(list: Made, element: string, made: readonly Made[]): boolean 
       elementName(other.write.value!) === elementName(element) &&
       saw(other, list),
   )
-}
-
-function listOf(json: string | undefined): string[] {
-  if (json?.startsWith('[') !== true) return []
-  // Element by element, as it is written: a reader of its own for lists without white space.
-  const elements: string[] = []
-  let depth = 0
-  let from = 1
-  for (let at = 0; at < json.length; at++) {
-    const letter = json[at]!
-    if (letter === '"') {
-      for (at++; json[at] !== '"'; at++) if (json[at] === '\\') at++
-    } else if (letter === '[' || letter === '{') depth++
-    else if (letter === ']' || letter === '}') depth--
-    if ((letter === ',' && depth === 1) || depth === 0) {
-      if (at > from) elements.push(json.slice(from, at))
-      from = at + 1
-    }
-  }
-  return elements
 }
 
 /** No increment is lost, and none counts twice. */

@@ -114,3 +114,23 @@ function sorted(value: unknown): unknown {
   const members = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))
   return Object.fromEntries(members.map(([name, member]) => [name, sorted(member)]))
 }
+
+/** The elements of a list that is written without white space; none for anything else. */
+export function elementsOf(json: string | undefined): string[] {
+  if (json?.startsWith('[') !== true) return []
+  const elements: string[] = []
+  let depth = 0
+  let from = 1
+  for (let at = 0; at < json.length; at++) {
+    const letter = json[at]!
+    if (letter === '"') {
+      for (at++; json[at] !== '"'; at++) if (json[at] === '\\') at++
+    } else if (letter === '[' || letter === '{') depth++
+    else if (letter === ']' || letter === '}') depth--
+    if ((letter === ',' && depth === 1) || depth === 0) {
+      if (at > from) elements.push(json.slice(from, at))
+      from = at + 1
+    }
+  }
+  return elements
+}

@@ -121,7 +121,7 @@ export function editsOf({ writers }: RecordState): EditPlace[] {
   for (const { writer, feed, free } of writers.values()) {
     if (free !== undefined && free.shownSeq > 0) edits.push({ writer, feed, seq: free.shownSeq })
   }
-  return edits
+  return edits.toSorted((a, b) => compareText(a.writer, b.writer))
 }
 
 export function fateOf(

@@ -217,11 +217,11 @@ function counter(
 function transformed(greatestFirst: readonly Candidate[], rule: FieldRule): FieldValue {
   const transform = rule.transform === undefined ? undefined : transformNamed(rule.transform)
   const puts = greatestFirst.filter(({ write }) => write.op === 'put' && write.value !== undefined)
-  // Of a newer version, or settled by hand: shown as any field where a person decides.
-  if (transform === undefined || puts.length !== greatestFirst.length) {
+  const values = distinct(greatestFirst)
+  // Of a newer version, settled by hand, or all the same: shown as any field where a person decides.
+  if (transform === undefined || puts.length !== greatestFirst.length || values.length === 1) {
     return register(greatestFirst, rule)
   }
-  const values = distinct(greatestFirst)
   const result = transform(values.map(({ write }) => write.value!))
   if (result === undefined) return register(greatestFirst, rule)
   return {

@@ -14,7 +14,7 @@ import {
   sees,
 } from './candidates.ts'
 import type { Candidate, Causality, EditPlace, Fate, FieldCandidates } from './candidates.ts'
-import { baseOf, fieldValue, type Dispute, type FieldValue } from './field-value.ts'
+import { baseOf, distinct, fieldValue, type Dispute, type FieldValue } from './field-value.ts'
 import { elementsOf } from './json-text.ts'
 import { lensesFor } from './lenses-for.ts'
 import type { Inexpressible, Lenses, Rank, ReadField, Reading } from './reading.ts'
@@ -79,7 +79,7 @@ export interface RecordView {
   readonly unknownOps: readonly string[]
   /** All live writes in their total order as they were written, deletions included, whether shown or not. */
   readonly live: readonly LiveWrite[]
-  /** Of text and other free types, in no order. */
+  /** Of text and other free types, sorted by writer. */
   readonly edits: readonly EditPlace[]
 }
 
@@ -227,7 +227,8 @@ class Viewer {
       if (seen.value !== undefined) shown.push({ field, value: seen.value, by: seen.by })
     }
     conflicts.push(...inexpressible)
-    shown.sort((a, b) => compareCandidates(a.by, b.by))
+    // Parts of one write are different fields here.
+    shown.sort((a, b) => compareCandidates(a.by, b.by) || compareText(a.field, b.field))
     const values = new Map(shown.map(({ field, value }) => [field, value]))
     // Only where nobody wrote anything, not even what can't be shown.
     const isWritten = new Set([...taken, ...conflicts.map(({ field }) => field)])
@@ -246,15 +247,13 @@ class Viewer {
     const inexpressible: Conflict[] = []
     for (const [field, candidates] of raw) {
       if (field === '') continue
-      const failed: Candidate[] = []
-      let problem: string | undefined
+      const failed: { readonly one: Candidate; readonly problem: string }[] = []
       for (const whole of candidates.all) {
         const { op, value, commit } = whole.write
         const translated = lenses.partsOf({ schemaVersion: commit.schemaVersion, field, op, value })
         if (isInexpressible(translated)) {
           if (!candidates.live.includes(whole) || !this.#isShown(whole)) continue
-          failed.push(whole)
-          problem ??= translated.problem
+          failed.push({ one: whole, problem: translated.problem })
         } else {
           for (const part of translated) {
             const write = { ...whole.write, field: part.field, value: part.value }
@@ -262,9 +261,12 @@ class Viewer {
           }
         }
       }
-      if (problem !== undefined) {
+      const [greatest] = failed.toSorted((a, b) => compareCandidates(b.one, a.one))
+      if (greatest !== undefined) {
+        const values = distinctOf(failed.map(({ one }) => one))
+        const { problem } = greatest
         inexpressible.push(
-          this.#conflict(field, { kind: 'schema', state: 'open', values: failed, problem }, failed),
+          this.#conflict(field, { kind: 'schema', state: 'open', values, problem }, candidates.all),
         )
       }
     }
@@ -295,7 +297,9 @@ class Viewer {
     const all = from.flatMap((name) => fields.get(name)?.all ?? [])
     const disputes = present.flatMap(({ dispute }) => dispute ?? [])
     if (isInexpressible(value)) {
-      const values = present.flatMap((part) => part.dispute?.values ?? [part.by])
+      const values = present
+        .flatMap((part) => part.dispute?.values ?? [part.by])
+        .toSorted((a, b) => compareCandidates(b, a))
       const dispute = { kind: 'schema', state: 'open', values, problem: value.problem } as const
       const conflict = this.#conflict(field, dispute, all)
       return { value: undefined, by, kept: undefined, unknown, conflict }
@@ -382,9 +386,8 @@ class Viewer {
       if (at !== -1) conflicts.splice(at, 1)
       const live = (raw.get(field)?.live ?? []).filter((one) => this.#isShown(one))
       const problem = 'Besides the text, a value was written as a whole.'
-      conflicts.push(
-        this.#conflict(field, { kind: 'schema', state: 'open', values: live, problem }, live),
-      )
+      const dispute = { kind: 'schema', state: 'open', values: distinctOf(live), problem } as const
+      conflicts.push(this.#conflict(field, dispute, live))
     }
   }
 }
@@ -403,6 +406,11 @@ function joined(disputes: readonly Dispute[]): Dispute {
     state: disputes.some(({ state }) => state === 'open') ? 'open' : 'review',
     values: disputes.flatMap(({ values }) => values).toSorted((a, b) => compareCandidates(b, a)),
   }
+}
+
+/** Of each different value the greatest write, the greatest first. */
+function distinctOf(candidates: readonly Candidate[]): Candidate[] {
+  return distinct(candidates.toSorted((a, b) => compareCandidates(b, a)))
 }
 
 function earlier(a: Candidate, b: Candidate): Candidate {

@@ -1,5 +1,6 @@
 /** Random histories of a few devices that write, meet, lose their way and come back, and the truth about them. */
 import type * as Y from 'yjs'
+import type { HybridTime } from '../../../src/core/hybrid-time.ts'
 import { isHavenError } from '../../../src/core/errors.ts'
 import { writesFor, type Change as Wish } from '../../../src/records/changes.ts'
 import { encodeFieldsUpdate } from '../../../src/records/fields-update.ts'
@@ -16,19 +17,18 @@ import {
   type TrueEdit,
 } from '../../../simulations/checks/truth.ts'
 import { Chance } from '../../sync/support/chance.ts'
-import {
-  clientsOf,
-  noCommit,
-  Replica,
-  type Backup,
-  type Change,
-  type Commit,
-} from './simulated-replica.ts'
+import type { DatedCommit } from './expected.ts'
+import { clientsOf, noCommit, Replica, writerNames } from './simulated-replica.ts'
+import type { Backup, Change, Commit } from './simulated-replica.ts'
 import { elements, fieldNames, records, wardReading } from './ward.ts'
 
 export interface History {
   readonly commits: readonly Commit[]
   readonly truths: ReadonlyMap<string, TrueCommit>
+  /** The truth about some commits, with the names that writers have where just these are held. */
+  readonly dated: (commits: readonly Commit[]) => DatedCommit[]
+  /** Whether its updates were made so that nobody may accept them. */
+  readonly isSpoilt: (commit: Commit) => boolean
   readonly devices: readonly Device[]
   readonly reading: Reading
   /** For what is to be done with it: other numbers than those that made it. */
@@ -83,6 +83,16 @@ export function randomHistory(seed: number, options: HistoryOptions = {}): Histo
   return {
     commits: player.commits,
     truths: player.truths,
+    dated: (commits) => {
+      const names = writerNames(commits)
+      return commits.map(({ id, prev }) => ({
+        ...player.truths.get(id)!,
+        prev,
+        writer: names.get(id)!,
+        time: player.times.get(id)!,
+      }))
+    },
+    isSpoilt: ({ id }) => player.spoilt.has(id),
     devices,
     reading: readings[0]!,
     chance: new Chance(seed ^ 0x5eed),
@@ -115,6 +125,8 @@ export function interleaved(commits: readonly Commit[], chance: Chance): Commit[
 class Player {
   readonly commits: Commit[] = []
   readonly truths = new Map<string, TrueCommit>()
+  readonly spoilt = new Set<string>()
+  readonly times = new Map<string, HybridTime>()
   readonly #chance: Chance
   readonly #devices: readonly Device[]
   readonly #options: HistoryOptions
@@ -194,7 +206,7 @@ class Player {
       for (const earlier of this.truths.get(id)!.held) held.add(earlier)
     }
     const spoils = this.#options.honest !== true && this.#chance.chance(0.04)
-    const { commit, planned } = replica.write(feed, {
+    const { commit, planned, time } = replica.write(feed, {
       records: changes,
       mischief: (payload) => {
         if (this.#options.honest === true) return payload
@@ -207,6 +219,8 @@ class Player {
       truth.set(record, { writes: writes.map(trueWrite), edits: edits.get(record) ?? [] })
     }
     this.commits.push(commit)
+    this.times.set(commit.id, time)
+    if (spoils && planned.size > 0) this.spoilt.add(commit.id)
     this.truths.set(commit.id, { ...commit, held, changes: truth })
   }
 
@@ -214,18 +228,24 @@ class Player {
     const seen = this.#chance.chance(0.35) ? device.forms.get(record) : undefined
     // What stood beside it in the same commit could not be named as unseen.
     const callers = seen === undefined ? this.#chance.pick([1, 1, 1, 2, 3]) : 1
-    return Array.from({ length: callers }, () => this.#plan(device, { feed, record, seen }))
+    const isAlone = callers === 1
+    return Array.from({ length: callers }, () =>
+      this.#plan(device, { feed, record, seen, isAlone }),
+    )
   }
 
   /** What one caller wants: mostly what a program of this version would write. */
   #plan(
     { replica }: Device,
-    { feed, record, seen }: { feed: string; record: string; seen: RecordVersion | undefined },
+    by: { feed: string; record: string; seen: RecordVersion | undefined; isAlone: boolean },
   ): Change['plans'][number] {
     const chance = this.#chance
+    const { feed, record, seen, isAlone } = by
     const { reading } = replica
     const named = replica.feedsNamedBy(feed)
-    const live = replica.view(record).live.filter((one) => named.indexOf(one.feed) !== undefined)
+    const live = isAlone
+      ? replica.view(record).live.filter((one) => named.indexOf(one.feed) !== undefined)
+      : []
     return (view) => {
       try {
         if (chance.chance(0.12)) return this.#resolution(view, reading)

@@ -50,6 +50,8 @@ export interface Change {
 
 export interface Written {
   readonly commit: Commit
+  /** What it says. */
+  readonly time: HybridTime
   /** By record: what the callers asked for, in their order. */
   readonly planned: ReadonlyMap<string, readonly PlannedWrite[]>
 }
@@ -199,7 +201,7 @@ export class Replica {
     const commit = { id, feed, seq, prev, payload }
     this.#own.set(feed, { head: commit, named: new Set(tips.map((tip) => tip.id)) })
     this.receive(commit)
-    return { commit, planned }
+    return { commit, planned, time: stamp.time }
   }
 
   /** Each caller sees what those before it have done. */
@@ -329,7 +331,8 @@ export class Replica {
     if (!hidden) for (const entry of payload.context) this.#seen(place, entry)
     this.#resolveWaiting(commit, place)
     const writer = this.#writer(commit.feed, writerName, commit.prev)
-    const stamp = { ...payload, seq: commit.seq }
+    const { time, schemaVersion, actor } = payload
+    const stamp = { seq: commit.seq, time, schemaVersion, actor }
     for (const { id, fields, free } of payload.records) {
       if (fields !== undefined) {
         const update = { update: fields, hidden, feeds }

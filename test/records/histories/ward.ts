@@ -1,16 +1,16 @@
 /** What the devices of random histories write about: two records with a field of every strategy. */
 import type { DeletePolicy, FieldRule, Reading } from '../../../src/records/reading.ts'
-import { registerTransform } from '../../../src/records/transforms.ts'
+import { registerTransform, type Transform } from '../../../src/records/transforms.ts'
 
 export const records = ['r0', 'Patient/00000000-0000-4000-8000-000000000001']
 
 /** All the different texts, sorted, as one list. */
-const listOfAll = 'test-list-of-all'
-registerTransform(listOfAll, (values) =>
+export const listOfAll: Transform = (values) =>
   values.every((value) => value.startsWith('"'))
-    ? { value: `[${values.toSorted().join(',')}]`, undecided: values.length > 3 }
-    : undefined,
-)
+    ? { value: `[${values.toSorted(compare).join(',')}]`, undecided: values.length > 3 }
+    : undefined
+
+registerTransform('test-list-of-all', listOfAll)
 
 const rules: Readonly<Record<string, FieldRule>> = {
   last: { strategy: 'lww', rank: 'normal' },
@@ -19,7 +19,7 @@ const rules: Readonly<Record<string, FieldRule>> = {
   all: { strategy: 'mvr', rank: 'critical' },
   set: { strategy: 'set', rank: 'high' },
   stock: { strategy: 'counter', rank: 'normal' },
-  merged: { strategy: 'transform', transform: listOfAll, rank: 'high' },
+  merged: { strategy: 'transform', transform: 'test-list-of-all', rank: 'high' },
   note: { strategy: 'text', rank: 'normal' },
   '~same': { strategy: 'set', rank: 'normal' },
 }
@@ -59,3 +59,7 @@ export const elements = [
   '{"note":["a"],"code":"z"}',
   'null',
 ]
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
