@@ -4,14 +4,18 @@ import { join, resolve } from 'node:path'
 type Environment = Record<string, string | undefined>
 
 /**
- * Where this device keeps its store: `--data`, else `HAVEN_DATA`, else `haven` in the XDG data directory.
+ * Where a device keeps its store: `--data`, else `HAVEN_DATA`, else `haven` in the XDG data directory. A server's is called by another name.
  *
  * @see https://specifications.freedesktop.org/basedir-spec/: a relative `XDG_DATA_HOME` counts as not set
  */
-export function dataDirectory(option: string | undefined, env: Environment): string {
+export function dataDirectory(
+  option: string | undefined,
+  env: Environment,
+  name = 'haven',
+): string {
   const chosen = option ?? env.HAVEN_DATA
   if (chosen !== undefined && chosen !== '') return resolve(chosen)
   const base = env.XDG_DATA_HOME
   const home = env.HOME ?? homedir()
-  return join(base?.startsWith('/') ? base : join(home, '.local', 'share'), 'haven')
+  return join(base?.startsWith('/') ? base : join(home, '.local', 'share'), name)
 }

@@ -19,6 +19,7 @@ import { addList } from './commands/list.ts'
 import { addRecover } from './commands/recover.ts'
 import { addRemove } from './commands/remove.ts'
 import { addResolve } from './commands/resolve.ts'
+import { addServer } from './commands/server.ts'
 import { addSet } from './commands/set.ts'
 import { addStatus } from './commands/status.ts'
 import { addUnlink } from './commands/unlink.ts'
@@ -87,6 +88,7 @@ function createProgram(cli: Cli): Command {
   for (const add of [addConflicts, addResolve]) add(program, cli)
   for (const add of [addLink, addUnlink]) add(program, cli)
   for (const add of [addHistory, addStatus]) add(program, cli)
+  addServer(program, cli)
   return program
 }
 

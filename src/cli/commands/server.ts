@@ -1,0 +1,104 @@
+import { readFile } from 'node:fs/promises'
+
+import type { Command } from 'commander'
+
+import { durationText } from '../amounts.ts'
+import { aborted } from '../aborted.ts'
+import { type Cli, globalsOf, print } from '../cli.ts'
+import { dataDirectory } from '../data-dir.ts'
+import { parseTtlMs } from '../duration.ts'
+import { usage } from '../failure.ts'
+import { deviceLog } from '../log.ts'
+
+const defaultListen = '0.0.0.0:8420'
+
+interface Options {
+  listen: string
+  tlsCert?: string
+  tlsKey?: string
+  publicUrl?: string
+}
+
+export function addServer(program: Command, cli: Cli): void {
+  const server = program
+    .command('server')
+    .description('carry the records of meshes that you can not read, for all their camps')
+    .option('--listen <host:port>', 'where to listen', defaultListen)
+    .option('--tls-cert <file>', 'certificate in PEM, where no proxy before the server ends TLS')
+    .option('--tls-key <file>', 'its key')
+    .option('--public-url <url>', 'where devices reach it, if not where it listens')
+    .action(async (options: Options, command: Command) => {
+      const globals = globalsOf(command, cli)
+      const stop = AbortSignal.any([cli.stopSignal(), cli.stdout.closed])
+      const { HavenServer } = await import('../../server/haven-server.ts')
+      const running = await HavenServer.start({
+        dataDir: serverDirectory(command, cli),
+        passphrase: cli.env.HAVEN_PASSPHRASE || undefined,
+        ...parseListen(options.listen),
+        tls: await readTls(options),
+        publicUrl: options.publicUrl,
+        log: deviceLog(cli),
+      })
+      try {
+        const { address, meshes, keys } = running
+        await print(cli, globals, {
+          document: { event: 'ready', address, device: keys.device, meshes },
+          text: `The server is running at ${address}, for ${meshes.length === 1 ? '1 mesh' : `${meshes.length} meshes`}. Ctrl-C ends it.`,
+        })
+        await aborted(stop)
+      } finally {
+        await running.close()
+      }
+    })
+  server
+    .command('invite')
+    .description('let one mesh use this server: prints a code for one of its admins')
+    .option('--ttl <duration>', 'how long the code can be used, such as 10m, 2h or 7d', '1d')
+    .action(async ({ ttl }: { ttl: string }, command: Command) => {
+      const { inviteMesh } = await import('../../server/invite-mesh.ts')
+      const ttlMs = parseTtlMs(ttl)
+      const invitation = await inviteMesh({
+        dataDir: serverDirectory(command, cli),
+        passphrase: cli.env.HAVEN_PASSPHRASE || undefined,
+        ttlMs,
+      })
+      await print(cli, globalsOf(command, cli), {
+        document: { ...invitation },
+        text: `An invitation for one mesh to the server at ${invitation.address}, good for ${durationText(ttlMs)}.
+On a device of an admin:
+
+    haven bridge add ${invitation.code}`,
+      })
+    })
+}
+
+/** Beside that of a device, which may be on the same computer. */
+function serverDirectory(command: Command, cli: Cli): string {
+  const { data } = command.optsWithGlobals<{ data?: string }>()
+  return dataDirectory(data, cli.env, 'haven-server')
+}
+
+/** @throws HavenError `USAGE` */
+function parseListen(text: string): { host: string; port: number } {
+  const [, six, four, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(text) ?? []
+  const host = six ?? four
+  if (host === undefined || Number(port) > 65_535)
+    throw usage(`"${text}" is no place to listen at: write ${defaultListen} or [::]:8420.`)
+  return { host, port: Number(port) }
+}
+
+/** @throws HavenError `USAGE` */
+async function readTls({ tlsCert, tlsKey }: Options) {
+  if (tlsCert === undefined && tlsKey === undefined) return undefined
+  if (tlsCert === undefined || tlsKey === undefined)
+    throw usage('--tls-cert and --tls-key go together: give both, or none.')
+  return { cert: await readPem(tlsCert), key: await readPem(tlsKey) }
+}
+
+async function readPem(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch {
+    throw usage(`The file ${path} can not be read.`)
+  }
+}

@@ -1,0 +1,77 @@
+/** The plain side of a server: whether it lives, and whether it is ready. Records never pass here. */
+import { createServer } from 'node:http'
+import type { RequestListener, Server } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import fastify from 'fastify'
+import { HavenError } from '../core/errors.ts'
+
+/** Nobody has anything to say to it in a request. */
+const bodyBytes = 1_024
+/** Until a request is there. */
+const requestTimeout = 10_000
+
+export interface Tls {
+  /** PEM. */
+  readonly cert: string
+  readonly key: string
+}
+
+export interface Http {
+  readonly server: Server
+  /** @returns the port. @throws HavenError `LISTEN_FAILED` */
+  listen(host: string, port: number): Promise<number>
+  close(): Promise<void>
+}
+
+export function createHttp(options: {
+  readonly tls?: Tls | undefined
+  /** How many meshes can't be served just now. */
+  readonly failing: () => number
+}): Http {
+  const app = fastify({
+    bodyLimit: bodyBytes,
+    forceCloseConnections: true,
+    serverFactory: (handler: RequestListener) => newServer(handler, options.tls),
+  })
+
+  // For whoever starts it anew when it hangs.
+  app.get('/healthz', () => ({ status: 'ok' }))
+  // For whoever sends devices to it.
+  app.get('/readyz', async (_request, reply) => {
+    const failing = options.failing()
+    const status = failing === 0 ? 'ok' : 'failing'
+    await reply.code(failing === 0 ? 200 : 503).send({ status, failing })
+  })
+
+  return {
+    server: app.server,
+    async listen(host, port) {
+      try {
+        await app.listen({ host, port })
+      } catch (cause) {
+        throw new HavenError(
+          'LISTEN_FAILED',
+          `The server can't listen at ${host}:${port}. Another program may use the port, or this computer does not have the address.`,
+          { cause },
+        )
+      }
+      return (app.server.address() as AddressInfo).port
+    },
+    close: () => app.close(),
+  }
+}
+
+/** @throws HavenError `USAGE` for a certificate and a key that don't go together */
+function newServer(handler: RequestListener, tls: Tls | undefined): Server {
+  if (tls === undefined) return createServer({ requestTimeout }, handler)
+  try {
+    return createTlsServer({ ...tls, requestTimeout }, handler)
+  } catch (cause) {
+    throw new HavenError(
+      'USAGE',
+      'The files of --tls-cert and --tls-key are not a certificate and its key in PEM.',
+      { cause },
+    )
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * One mesh on this server: its store, and the same engine that runs on a courier's phone. The server holds what it can't read; only the control
+ * facts, and the keys of `_mesh`, are open to it.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import { HavenError, isHavenError } from '../core/errors.ts'
+import type { DeviceOptions } from '../device/api.ts'
+import { MeshRuntime } from '../device/mesh-runtime.ts'
+import { epochChange, loadMembership, membershipChange } from '../device/own-membership.ts'
+import { systemClock, systemRandom, systemTimers } from '../device/system.ts'
+import type { Certificate } from '../identity/certificate.ts'
+import { openLevelStore } from '../store/level-store.ts'
+import type { LevelStore } from '../store/level-store.ts'
+import type { Link, LinkHandler } from '../sync/link.ts'
+import type { ServerSecrets } from './server-directory.ts'
+
+export type ServerLog = NonNullable<DeviceOptions['log']>
+
+export interface ServedMeshOptions {
+  readonly mesh: string
+  readonly directory: string
+  readonly secrets: ServerSecrets
+  readonly log: ServerLog
+}
+
+/** By which this server is a member. */
+export interface ServerMembership {
+  /** From the server's own certificate up to the root's. */
+  readonly chain: readonly Certificate[]
+  readonly keys: readonly { readonly collection: string; readonly key: Uint8Array }[]
+}
+
+/** A full disk is looked at again so often. */
+const reopenEveryMs = 5_000
+
+export class ServedMesh {
+  readonly mesh: string
+  readonly #options: ServedMeshOptions
+  readonly #stopped = Promise.withResolvers<void>()
+  #isStopping = false
+  #store: LevelStore | undefined
+  #runtime: MeshRuntime | undefined
+  #recovering: Promise<void> | undefined
+  #failure: HavenError | undefined
+
+  private constructor(options: ServedMeshOptions) {
+    this.mesh = options.mesh
+    this.#options = options
+  }
+
+  /**
+   * @param membership - of a mesh that is new here, or whose chain is another one now
+   * @throws HavenError of the store; `NOT_MEMBER` for a store that was left before it was a member's
+   */
+  static async open(
+    options: ServedMeshOptions,
+    membership?: ServerMembership,
+  ): Promise<ServedMesh> {
+    const served = new ServedMesh(options)
+    await served.#open(membership)
+    return served
+  }
+
+  /** Why nobody can be served just now, as an error code; undefined: all is well. */
+  get failure(): HavenError | undefined {
+    return this.#failure
+  }
+
+  get runtime(): MeshRuntime | undefined {
+    return this.#runtime
+  }
+
+  /** Why a device may not come in, as an error code; empty: it may. One that is not known yet may show who it is. */
+  verdictOn(device: string): string {
+    if (this.#runtime === undefined) return this.#failure?.code ?? 'STOPPED'
+    return this.#lacksRight(device) ? 'NOT_ALLOWED' : ''
+  }
+
+  accept(link: Link): LinkHandler {
+    if (this.#runtime === undefined) throw new HavenError('STOPPED', 'This mesh is not served now.')
+    return this.#runtime.driver.accept(link)
+  }
+
+  /** The server is a member by another chain now: the mesh was registered again. */
+  async renew(membership: ServerMembership): Promise<void> {
+    await this.#runtime?.store.batch(membershipChanges(this.mesh, membership))
+  }
+
+  async close(): Promise<void> {
+    this.#isStopping = true
+    this.#stopped.resolve()
+    await this.#recovering
+    await this.#close()
+  }
+
+  async #open(membership?: ServerMembership): Promise<void> {
+    const { directory, secrets, log, mesh } = this.#options
+    const store = await openLevelStore({
+      location: directory,
+      storeKey: secrets.storeKey,
+      onDamage: (damage) => this.#runtime?.damaged(damage),
+    })
+    this.#store = store
+    try {
+      if (membership !== undefined) await store.batch(membershipChanges(mesh, membership))
+      const own = await loadMembership(store)
+      if (own === undefined) {
+        throw new HavenError('NOT_MEMBER', 'A mesh was not registered to its end. Do it again.')
+      }
+      this.#runtime = await MeshRuntime.open({
+        store,
+        keys: secrets.keys,
+        membership: own,
+        // A server says what it holds, and writes next to nothing of its own: after a rollback its receipts tell.
+        mark: undefined,
+        clock: systemClock,
+        random: systemRandom,
+        timers: systemTimers,
+        emit: (event) => {
+          if (event.event === 'peer' && event.connected) this.#checkRight(event.device.id)
+        },
+        storeFailed: (error) => this.#recover(error),
+        log: (level, code, message, details) => log({ level, code, message, ...details, mesh }),
+      })
+      this.#failure = store.failure
+    } catch (error) {
+      await this.#close()
+      throw error
+    }
+  }
+
+  async #close(): Promise<void> {
+    const [runtime, store] = [this.#runtime, this.#store]
+    this.#runtime = undefined
+    this.#store = undefined
+    await runtime?.close()
+    await store?.close()
+  }
+
+  /** A device that was not known when it came has shown its certificate: does it say that it may bridge? */
+  #checkRight(device: string): void {
+    const driver = this.#runtime?.driver
+    const session = driver?.engine.sessionWith(device)
+    if (session !== undefined && this.#lacksRight(device))
+      driver?.linkOf(session.link)?.close('NOT_ALLOWED')
+  }
+
+  #lacksRight(device: string): boolean {
+    return this.#runtime?.control.certificateOf(device)?.rights.bridge === false
+  }
+
+  /** The disk was full, or failed: as soon as it takes writes again, everything begins anew on the store opened again. */
+  #recover(failure: HavenError): void {
+    this.#failure = failure
+    if (this.#recovering !== undefined || this.#isStopping) return
+    this.#recovering = (async () => {
+      await this.#close().catch(() => {})
+      while (!this.#isStopping && this.#failure !== undefined) {
+        await Promise.race([delay(reopenEveryMs, undefined, { ref: false }), this.#stopped.promise])
+        if (!this.#isStopping) await this.#reopen()
+      }
+    })().finally(() => {
+      this.#recovering = undefined
+    })
+  }
+
+  async #reopen(): Promise<void> {
+    try {
+      await this.#open()
+      if (this.#failure !== undefined) await this.#close()
+    } catch (error) {
+      this.#failure = isHavenError(error)
+        ? error
+        : new HavenError('STORE_FAILED', 'The store can not be opened again.', { cause: error })
+    }
+  }
+}
+
+function membershipChanges(mesh: string, { chain, keys }: ServerMembership) {
+  const own = { mesh, meshName: '', deviceName: '', chain, complete: true, code: '' }
+  return [membershipChange(own), ...keys.map(({ collection, key }) => epochChange(collection, key))]
+}

@@ -1,0 +1,142 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import { startChannelLink } from '../../src/bridge/channel-link.ts'
+import { dialServer } from '../../src/bridge/dial-server.ts'
+import type { DialOptions } from '../../src/bridge/dial-server.ts'
+import { registerMesh } from '../../src/bridge/register-mesh.ts'
+import type { RegistrationTerms } from '../../src/bridge/register-mesh.ts'
+import { decodeServerInvitation } from '../../src/bridge/server-invitation.ts'
+import { limits } from '../../src/core/limits.ts'
+import { systemRandom } from '../../src/device/system.ts'
+import { issueCertificate } from '../../src/identity/certificate.ts'
+import type { Certificate } from '../../src/identity/certificate.ts'
+import { epochIdOf, sealEpochKey } from '../../src/identity/epoch.ts'
+import type { ServerLog } from '../../src/server/served-mesh.ts'
+import { HavenServer } from '../../src/server/haven-server.ts'
+import type { ServerOptions } from '../../src/server/haven-server.ts'
+import { inviteMesh } from '../../src/server/invite-mesh.ts'
+import type { TestDevice } from '../device/support/test-device.ts'
+
+export type LogLine = Parameters<ServerLog>[0]
+
+/** A server in this process, on loopback, over a directory of its own; all is gone when the test has finished. */
+export class TestServer {
+  readonly dataDir: string
+  readonly log: LogLine[] = []
+  server!: HavenServer
+
+  private constructor(dataDir: string) {
+    this.dataDir = dataDir
+  }
+
+  static async start(options: Partial<ServerOptions> = {}): Promise<TestServer> {
+    const parent = await mkdtemp(join(tmpdir(), 'haven-server-'))
+    const made = new TestServer(join(parent, 'data'))
+    onTestFinished(async () => {
+      await made.server?.close()
+      await rm(parent, { recursive: true, force: true, maxRetries: 5 })
+    })
+    await made.start(options)
+    return made
+  }
+
+  async start(options: Partial<ServerOptions> = {}): Promise<void> {
+    this.server = await HavenServer.start({
+      dataDir: this.dataDir,
+      host: '127.0.0.1',
+      port: 0,
+      log: (line) => this.log.push(line),
+      ...options,
+    })
+  }
+
+  async restart(options: Partial<ServerOptions> = {}): Promise<void> {
+    await this.server.close()
+    await this.start(options)
+  }
+
+  async invite(ttlMs = 60_000) {
+    const { code } = await inviteMesh({ dataDir: this.dataDir, passphrase: undefined, ttlMs })
+    return decodeServerInvitation(code)
+  }
+}
+
+/** What an admin's device says so that the server takes its mesh in. */
+export async function termsOf(
+  admin: TestDevice,
+  server: TestServer,
+  more: Partial<RegistrationTerms> = {},
+): Promise<RegistrationTerms & { certificate: Certificate }> {
+  const invitation = more.invitation ?? (await server.invite())
+  const { mesh } = admin.mesh
+  const certificate = issueCertificate(
+    {
+      mesh,
+      device: invitation.server.device,
+      agreementKey: invitation.server.agreementKey,
+      role: 'server',
+      issuedAtMs: admin.mesh.nowMs,
+    },
+    admin.keys.signing,
+    systemRandom,
+  )
+  const { meshCollection } = admin.runtime.control
+  const to = { mesh, collection: meshCollection, agreementKey: invitation.server.agreementKey }
+  const grants = admin.runtime.control
+    .heldKeys()
+    .filter(({ collection }) => collection === meshCollection)
+    .map(({ collection, key }) => ({
+      collection,
+      epoch: epochIdOf(key),
+      sealed: sealEpochKey(key, to, systemRandom),
+    }))
+  return {
+    invitation,
+    keys: admin.keys,
+    mesh,
+    chain: [certificate, ...admin.membership.chain],
+    grants,
+    random: systemRandom,
+    certificate,
+    ...more,
+  }
+}
+
+/** Registers the mesh, and writes down that the server is a member. */
+export async function register(admin: TestDevice, server: TestServer): Promise<void> {
+  const terms = await termsOf(admin, server)
+  await registerMesh(terms)
+  await admin.facts([{ kind: 'certificate', certificate: terms.certificate }])
+}
+
+/** A device connects to the server, as its bridge does. */
+export async function bridged(
+  device: TestDevice,
+  { server }: TestServer,
+  more: Partial<DialOptions> = {},
+): Promise<{ cut: () => void; reasons: string[] }> {
+  const { mesh } = device.mesh
+  const { socket, connection } = await dialServer({
+    address: server.address,
+    server: server.keys,
+    keys: device.keys,
+    mesh,
+    purpose: 'sync',
+    random: systemRandom,
+    ...more,
+  })
+  onTestFinished(() => socket.terminate())
+  const reasons: string[] = []
+  startChannelLink({
+    socket,
+    connection,
+    side: 'dialler',
+    remoteAddress: server.address,
+    firstFrameBytes: limits.frameBytes,
+    accept: device.runtime.driver.accept,
+    onClosed: (reason) => reasons.push(reason),
+  })
+  return { cut: () => socket.terminate(), reasons }
+}
