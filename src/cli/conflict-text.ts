@@ -114,9 +114,10 @@ function fieldLines({ field, base, problem }: Conflict): string[] {
 }
 
 function recordLines({ values, changes = [] }: Conflict): string[] {
-  const changed = changes.map(
-    ({ field, device, time }) => `${printable(field)} (${nameOf(device)}, ${dateAndTime(time)})`,
-  )
+  const changed = changes.map(({ field, device, time }) => {
+    const when = time === null ? '' : `, ${dateAndTime(time)}`
+    return `${field === null ? 'a text' : printable(field)} (${nameOf(device)}${when})`
+  })
   return [
     `deleted by ${values.map(whoAndWhen).join('; ')}`,
     ...(changed.length === 0 ? [] : [`who did not know of changes: ${changed.join('; ')}`]),

@@ -183,8 +183,8 @@ export interface Conflict {
   values: ListedValue[]
   /** What all of them replaced; null: nothing, or not known. */
   base: JsonText | null
-  /** Of a record: what those who deleted it had not seen. */
-  changes?: { field: string; device: DeviceRef; time: string }[]
+  /** Of a record: what those who deleted it had not seen. Without field and time: letters of a text, or another shared type. */
+  changes?: { field: string | null; device: DeviceRef; time: string | null }[]
   /** Of kind `schema`: a sentence. */
   problem?: string
   /** To be handed in when it is resolved: another one when there is something else to decide on. */

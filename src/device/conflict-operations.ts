@@ -127,19 +127,25 @@ export class ConflictOperations {
   #unknownTo(
     { values }: SeenConflict,
     { causal }: Collection,
-    { live }: SeenRecord,
-  ): { field: string; device: DeviceRef; time: string }[] {
-    return live
+    { live, edits }: SeenRecord,
+  ): NonNullable<Conflict['changes']> {
+    const isUnknown = (place: { writer: string; seq: number }): boolean =>
+      !values.every((by) => causal.isInPast(place, by))
+    const written = live
       .filter(({ field }) => field !== '' && !isReserved(field))
-      .filter((write) => !values.every((by) => causal.isInPast(write, by)))
+      .filter(isUnknown)
       .map((write) => ({
         field: write.field,
         device: this.#deviceOf(write),
         time: rfc3339(write.time.ms),
       }))
+    const edited = edits
+      .filter(isUnknown)
+      .map((edit) => ({ field: null, device: this.#deviceOf(edit), time: null }))
+    return [...written, ...edited]
   }
 
-  #deviceOf({ feed }: LiveWrite): DeviceRef {
+  #deviceOf({ feed }: { readonly feed: string }): DeviceRef {
     const known = this.#devices.get(feed)
     if (known !== undefined) return known
     const device = authorOf(this.#runtime, feed)

@@ -7,7 +7,7 @@ import { integerOf } from './counts.ts'
 import { elementsOf } from './json-text.ts'
 import type { Reading } from './reading.ts'
 import { elementKey } from './slots.ts'
-import type { Conflict, ConflictValue, LiveWrite, RecordView } from './visibility.ts'
+import type { Conflict, ConflictValue, RecordView } from './visibility.ts'
 import type { PlannedWrite } from './writes.ts'
 
 export type Resolution =
@@ -46,9 +46,8 @@ export function conflictOf(view: RecordView, field: string, seen?: string): Conf
 export function conflictToken(view: RecordView, { field, values }: Conflict): string {
   const out = new ByteWriter(256).text(view.id).text(field)
   // Whether a record may go depends on all of it.
-  const decidedOn: readonly Pick<LiveWrite, 'writer' | 'clock'>[] =
-    field === '' ? view.live : values
-  for (const { writer, clock } of decidedOn) out.text(writer).varint(clock)
+  for (const { writer, clock } of field === '' ? view.live : values) out.text(writer).varint(clock)
+  if (field === '') for (const { writer, seq } of view.edits) out.text(writer).varint(seq)
   return bytesToHex(domainHash16('havenmesh/conflict-token/v1', out.finish())).slice(0, 8)
 }
 

@@ -105,12 +105,17 @@ test('people see what it is about, the values side by side with who and when, an
 })
 
 test('a record that was deleted and changed says by whom, and how to settle it', async () => {
-  const changes = [{ field: 'note', device: pharmacy, time: '2026-11-22T10:00:00.000Z' }]
+  const changes = [
+    { field: 'note', device: pharmacy, time: '2026-11-22T10:00:00.000Z' },
+    { field: null, device: triage, time: null },
+  ]
   const text = await textOf([
     conflict({ field: null, kind: 'delete-update', values: [value(1)], changes }),
   ])
   expect(text).toMatch(/deleted by triage, 2026-11-22 /)
-  expect(text).toMatch(/did not know of changes: note \(pharmacy, 2026-11-22 /)
+  expect(text).toMatch(
+    /did not know of changes: note \(pharmacy, 2026-11-22 \d\d:00\); a text \(triage\)\n/,
+  )
   expect(text).toContain('haven resolve patients Patient/1 --seen 0a1b2c3d --keep')
 })
 

@@ -350,6 +350,32 @@ describe('a record that was deleted by somebody who had not seen a change of it'
     ])
   })
 
+  test('is in the list for letters that somebody typed, and decided on with all of them', async () => {
+    await enrolTwo()
+    await set(a, note, { x: '0' })
+    await exchange()
+    await remove(a, note)
+    const doc = await b.docs.open('records', note)
+    const [ofA] = a.feeds()
+    const typed = async (letters: string, commits: number): Promise<void> => {
+      doc.getText('t').insert(0, letters)
+      const ofB = () => b.feeds().find((feed) => feed !== ofA)
+      const written = () => b.store.commits({ feed: ofB() ?? ofA!, after: 0 })
+      await expect.poll(async () => ofB() !== undefined && (await written()).length).toBe(commits)
+      await a.take(b, ofB()!)
+    }
+    await typed('on', 1)
+    const [shown] = await list(a)
+    expect(shown).toMatchObject({
+      kind: 'delete-update',
+      changes: [{ field: null, device: { id: b.id }, time: null }],
+    })
+    await typed('typed ', 2)
+    await expect(
+      resolve(a, [note, null], { record: 'delete' }, { seen: shown!.seen }),
+    ).rejects.toThrow(expect.objectContaining({ code: 'CONFLICT_CHANGED' }))
+  })
+
   test('stays, or goes, by one decision for everybody', async () => {
     await deletedAndChanged()
     await resolve(a, [note, null], { record: 'keep' })
