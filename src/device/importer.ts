@@ -3,6 +3,7 @@ import { bytesToUtf8, concatBytes } from '../core/bytes.ts'
 import { HavenError, isHavenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { writesFor } from '../records/changes.ts'
+import { exportedFields } from '../records/export-lines.ts'
 import { changesToReach, resourcesOf } from '../records/fhir.ts'
 import type { Resource } from '../records/fhir.ts'
 import { textWrites } from '../records/text-writes.ts'
@@ -152,7 +153,8 @@ export class Importer {
     this.#batches.set(resource.collection, batch)
     batch.changes.push(
       withTexts(resource.recordId, (view, reading) => {
-        const writes = writesFor(view, changesToReach(view.fields, resource.fields), { reading })
+        const changes = changesToReach(exportedFields(view), resource.fields)
+        const writes = writesFor(view, changes, { reading })
         const planned = writes.length > 0 || view.exists ? writes : [existence]
         return textWrites(view, planned, { reading })
       }),

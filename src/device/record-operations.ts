@@ -3,7 +3,7 @@ import { HavenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { utf8ToBytes } from '../core/bytes.ts'
 import type { Lane } from '../feed/descriptor.ts'
-import { resourceText } from '../records/fhir.ts'
+import { exportLines, isPartOfId } from '../records/export-lines.ts'
 import { compactJson } from '../records/json-text.ts'
 import type { LiveWrite, RecordView as SeenRecord } from '../records/visibility.ts'
 import { writesFor } from '../records/changes.ts'
@@ -13,6 +13,7 @@ import type { TextWrites } from '../records/text-writes.ts'
 import { versionFromToken, versionOf, versionToken } from '../records/record-version.ts'
 import type {
   ConflictValue,
+  DeviceRef,
   ImportProgress,
   ImportResult,
   ImportSource,
@@ -22,13 +23,13 @@ import type {
   WriteOptions,
   WriteResult,
 } from './api.ts'
+import { authorOf } from './author.ts'
 import type { Collection } from './collection.ts'
 import { Importer } from './importer.ts'
 import type { MeshRuntime } from './mesh-runtime.ts'
 import { linksOf } from './record-links.ts'
 import { rfc3339 } from './system.ts'
 import { withTexts } from './text-change.ts'
-import { bytesToHex } from '../core/bytes.ts'
 
 /** Records that are read in one go for an export. */
 const exportBatch = 256
@@ -53,18 +54,19 @@ export class RecordOperations {
     return importer.run(sources)
   }
 
-  /** NDJSON lines, sorted by id. */
+  /** NDJSON lines, sorted by id of the record. */
   async *export(name?: string): AsyncIterable<string> {
     const names = name === undefined ? this.#runtime.collectionNames() : [name]
     // An empty export would be taken for a backup: who can read nothing is told so.
     if (names.length === 0) this.#runtime.collectionId('patients')
+    const deviceOf = (feed: string): DeviceRef => authorOf(this.#runtime, feed)
     for (const each of names) {
       const collection = await this.#collection(each)
       const ids = await this.#existing(collection)
       for (let at = 0; at < ids.length; at += exportBatch) {
         for (const state of await collection.states(ids.slice(at, at + exportBatch))) {
           const view = await collection.view(state)
-          if (view.exists) yield recordLine(view)
+          if (view.exists) yield* exportLines(view, { deviceOf, instantOf })
         }
       }
     }
@@ -206,14 +208,14 @@ export class RecordOperations {
   }
 
   #valueOf(write: LiveWrite): ConflictValue {
-    const descriptor = this.#runtime.replica.descriptor(write.feed)
-    const id = descriptor === undefined ? '' : bytesToHex(descriptor.device)
-    return {
-      value: write.value,
-      device: { id, name: this.#runtime.control.nameOf(id) },
-      time: rfc3339(write.time.ms),
-    }
+    const device = authorOf(this.#runtime, write.feed)
+    return { value: write.value, device, time: rfc3339(write.time.ms) }
   }
+}
+
+/** In FHIR, years have four digits. */
+function instantOf(ms: number): string {
+  return rfc3339(Math.min(ms, Date.UTC(9999, 11, 31, 23, 59, 59, 999)))
 }
 
 export function notFound(): HavenError {
@@ -221,23 +223,6 @@ export function notFound(): HavenError {
     'NOT_FOUND',
     'There is no such record here. It may not have arrived yet: see haven status.',
   )
-}
-
-function recordLine(view: SeenRecord): string {
-  // Other programs may have written them; twice in a line, they would make it unreadable.
-  const fields = [...view.fields].filter(([field]) => !isPartOfId(view.id, field))
-  return view.id.includes('/') ? resourceText(view.id, fields) : plainText(view.id, fields)
-}
-
-/** What stands in the id of a record, and can't be a field of it as well. */
-function isPartOfId(id: string, field: string): boolean {
-  return field === 'id' || (field === 'resourceType' && id.includes('/'))
-}
-
-/** A record that is no FHIR resource. */
-function plainText(id: string, fields: readonly (readonly [string, JsonText])[]): string {
-  const members = fields.map(([name, json]) => `${JSON.stringify(name)}:${json}`)
-  return `{${[`"id":${JSON.stringify(id)}`, ...members].join(',')}}`
 }
 
 /** @throws HavenError `INVALID_ID` */

@@ -7,8 +7,11 @@ import { HavenError, isHavenError, type ErrorCode } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { domainHash16 } from '../crypto/hash.ts'
 import type { Change } from './changes.ts'
-import { elementsOf, membersOf, replaceStrings } from './json-text.ts'
+import { canonicalJson, elementsOf, membersOf, replaceStrings } from './json-text.ts'
 import { uuidOf } from './record-payload.ts'
+import { isReserved } from './reserved-fields.ts'
+import { isReviewProvenance } from './review-provenance.ts'
+import { withoutTags } from './review-tags.ts'
 
 export interface Resource {
   readonly type: string
@@ -80,19 +83,31 @@ export function resourceText(
   return `{${parts.join(',')}}`
 }
 
+/** Whether the id of a record is one that an import could have given it. */
+export function isResourceId(recordId: string): boolean {
+  const slash = recordId.indexOf('/')
+  return typePattern.test(recordId.slice(0, slash)) && idPattern.test(recordId.slice(slash + 1))
+}
+
 /** What has to be done so that a record shows these fields: what changed, and removals of what is no longer there. */
 export function changesToReach(
   shown: ReadonlyMap<string, string>,
   fields: Resource['fields'],
 ): Change[] {
   const changes: Change[] = fields
-    .filter(([field, value]) => shown.get(field) !== value)
+    .filter(([field, value]) => !isSame(field, shown.get(field), value))
     .map(([field, value]) => ({ op: 'put', field, value }))
   const wanted = new Set(fields.map(([field]) => field))
   for (const field of shown.keys()) {
     if (!wanted.has(field)) changes.push({ op: 'put', field, value: undefined })
   }
   return changes
+}
+
+/** Tags that an export put into `meta` have been taken out again: its members may be written in another way since. */
+function isSame(field: string, shown: string | undefined, value: string): boolean {
+  if (shown === value) return true
+  return field === 'meta' && shown !== undefined && canonicalJson(shown) === canonicalJson(value)
 }
 
 type Members = ReadonlyMap<string, string>
@@ -115,6 +130,8 @@ class Reading {
         return this.#takeBundle(members, place)
       }
       const resource = resourceOf(members, () => place.id ?? idOfContent(members))
+      // Of an earlier export, not of the records.
+      if (isReviewProvenance(resource.recordId, resource.fields)) return undefined
       this.resources.push(resource)
       return resource
     } catch (error) {
@@ -135,8 +152,11 @@ class Reading {
     for (const { urn, recordId } of entries) {
       if (urn !== undefined && recordId !== undefined) idByUrn.set(urn, recordId)
     }
-    const kept = entries.map((entry) => this.#takeEntry(entry, { idByUrn, depth }))
-    if (!isMoreThanEnvelope(bundle)) return undefined
+    const isRecord = isMoreThanEnvelope(bundle)
+    const kept = entries.map((entry) =>
+      isRecord && isPlaceOnly(entry) ? entry.text : this.#takeEntry(entry, { idByUrn, depth }),
+    )
+    if (!isRecord) return undefined
     const withoutResources = new Map(bundle)
     if (bundle.has('entry')) withoutResources.set('entry', `[${kept.join(',')}]`)
     const resource = resourceOf(withoutResources, () => id ?? idOfContent(bundle))
@@ -211,6 +231,14 @@ function entryOf(text: string, path: string): Entry {
   }
 }
 
+/** What is left of a resource in the record of its Bundle: it says which record it is, and not that the record is empty. */
+function isPlaceOnly({ members }: Entry): boolean {
+  const resource = members?.get('resource')
+  if (resource === undefined) return false
+  const names = membersOf(resource).map(([name]) => name)
+  return names.length === 2 && names.includes('resourceType') && names.includes('id')
+}
+
 /** @throws HavenError `NOT_FHIR`, `INVALID_ID`, `TOO_LARGE` */
 function resourceOf(members: Members, missingId: () => string): Resource {
   const type = textOf(members.get('resourceType'))
@@ -224,13 +252,21 @@ function resourceOf(members: Members, missingId: () => string): Resource {
       'The id is not one by FHIR: up to 64 letters, digits, "-" and ".".',
     )
   }
-  const fields = [...members].filter(([name]) => name !== 'resourceType' && name !== 'id')
+  const fields = [...members].flatMap(([name, json]): [string, string][] => {
+    if (name === 'resourceType' || name === 'id') return []
+    const own = name === 'meta' ? withoutTags(json) : json
+    return own === undefined ? [] : [[name, own]]
+  })
   if (fields.length > limits.fieldsPerRecord) {
     throw new HavenError('TOO_LARGE', `A resource may have ${limits.fieldsPerRecord} elements.`)
   }
   let bytes = 0
   for (const [name, json] of fields) {
-    if (name === '' || Buffer.byteLength(name, 'utf8') > limits.fieldNameBytes) {
+    if (
+      name === '' ||
+      isReserved(name) ||
+      Buffer.byteLength(name, 'utf8') > limits.fieldNameBytes
+    ) {
       throw new HavenError('NOT_FHIR', 'An element has a name that FHIR would not allow.')
     }
     const size = Buffer.byteLength(json, 'utf8')
