@@ -9,7 +9,7 @@ import { findRunningDevice } from '../../src/daemon/local-client.ts'
 import { localLimits, protocolVersion } from '../../src/daemon/local-protocol.ts'
 import { type LocalServer, serveLocally } from '../../src/daemon/local-server.ts'
 import { socketPaths } from '../../src/daemon/socket-path.ts'
-import type { DeviceOperations, ImportSource } from '../../src/device/api.ts'
+import type { DeviceOperations, ImportSource, Resolution } from '../../src/device/api.ts'
 import { fakeDevice, recordView, statusOf } from '../cli/support/fake-device.ts'
 import { temporaryDirectory } from '../cli/support/run-cli.ts'
 
@@ -54,6 +54,36 @@ test('every operation gives the same over the socket', async () => {
   expect(device.asked.written.at(-1)).toMatchObject({ id: 'Patient/2', fields, urgent: false })
   expect(await client.delete('patients', 'Patient/1')).toMatchObject({ commit: { seq: 8 } })
   expect(await collected(client.export('patients'))).toEqual(['{"a":1}', '{"a":2}'])
+})
+
+test('every decision on a conflict arrives as it was made, and nothing else', async () => {
+  const asked: unknown[] = []
+  const device = fakeDevice({
+    resolve: async (...args) => {
+      asked.push(args)
+      return { id: 'r', commit: null }
+    },
+  })
+  const { server, client } = await serve(device)
+  const decisions: [string | null, Resolution][] = [
+    ['f', { keep: 2 }],
+    ['f', { value: '1.50' }],
+    ['f', { value: undefined }],
+    ['f', { keepBoth: true }],
+    [null, { record: 'delete' }],
+  ]
+  for (const [field, resolution] of decisions) {
+    const written = await client.resolve('c', 'r', field, resolution, { seen: 'token' })
+    expect(written).toEqual({ id: 'r', commit: null })
+  }
+  const options = { seen: 'token' }
+  expect(asked).toStrictEqual(
+    decisions.map(([field, resolution]) => ['c', 'r', field, resolution, options]),
+  )
+  for (const resolution of [{}, { keep: '1' }, { record: 'burn' }, { value: 1 }])
+    expect(
+      await answerTo(server.path, `${request('resolve', ['c', 'r', 'f', resolution])}\n`),
+    ).toMatchObject({ error: { code: 'MALFORMED' } })
 })
 
 test('errors keep their code and sentence', async () => {
