@@ -14,8 +14,9 @@ import { type FeedPlace, readFeedPlaces, writeFeedPlaces } from './feed-place.ts
 import { meshIdOf } from './names.ts'
 import { decodeRevocation, type Revocation, verifyRevocation } from './revocation.ts'
 import { sealedFactMaxBytes, sealedSchemaMaxBytes } from './sealed-fact.ts'
+import { serverAddressLimits } from './server-address.ts'
 
-/** The numbers of the facts; 10 and 11 are reserved. */
+/** The numbers of the facts; 11 is reserved. */
 export const factTypes = {
   certificate: 1,
   revocation: 2,
@@ -26,6 +27,7 @@ export const factTypes = {
   deviceName: 7,
   meshName: 8,
   schema: 9,
+  server: 10,
   retiring: 12,
   rootKeys: 13,
 } as const
@@ -104,6 +106,14 @@ export interface SchemaFact {
   readonly schema: Uint8Array
 }
 
+/** Where a server can be reached. */
+export interface ServerFact {
+  readonly kind: 'server'
+  readonly device: string
+  /** `http(s)://host[:port][/path]`, best first; none: it is not to be used any more. */
+  readonly addresses: readonly string[]
+}
+
 /** Its author is to be wiped: from here on it writes nothing else, and nobody counts on what it holds. */
 interface RetiringFact {
   readonly kind: 'retiring'
@@ -137,6 +147,7 @@ export type Fact =
   | DeviceNameFact
   | MeshNameFact
   | SchemaFact
+  | ServerFact
   | RetiringFact
   | RootKeysFact
   | UnknownFact
@@ -213,6 +224,11 @@ export function encodeFactBody(fact: Fact): Uint8Array {
         .varint(fact.version)
         .lengthPrefixed(fact.schema)
         .finish()
+    case 'server': {
+      const writer = new ByteWriter().bytes(hexToBytes(fact.device)).varint(fact.addresses.length)
+      for (const address of fact.addresses) writer.text(address)
+      return writer.finish()
+    }
     case 'retiring':
       return Uint8Array.of(fact.cancelled ? 1 : 0)
     case 'rootKeys':
@@ -329,6 +345,16 @@ const readers: ReadonlyMap<number, (reader: ByteReader) => Fact> = new Map([
       collection: id(reader),
       version: readSchemaVersion(reader),
       schema: reader.lengthPrefixed(sealedSchemaMaxBytes),
+    }),
+  ],
+  [
+    factTypes.server,
+    (reader): Fact => ({
+      kind: 'server',
+      device: key(reader),
+      addresses: Array.from({ length: reader.count(1, serverAddressLimits.count) }, () =>
+        reader.text(serverAddressLimits.bytes),
+      ),
     }),
   ],
   [factTypes.retiring, readRetiring],

@@ -26,6 +26,7 @@ import { meshIdOf } from './names.ts'
 import { type Retirement, retirementsOf } from './retirement.ts'
 import type { Revocation } from './revocation.ts'
 import { type AnnouncedSchema, announcedSchemas } from './schema-announcement.ts'
+import { serverAddresses } from './server-address.ts'
 
 /** A fact that `verifyFact` accepted, and the commit that brought it. Ids are lower-case hex. */
 export interface PlacedFact {
@@ -77,6 +78,8 @@ export interface Membership {
   /** By id, those with the lowest priority number first. */
   readonly collections: ReadonlyMap<string, CollectionFact>
   readonly voids: readonly OwnVoid[]
+  /** Where each server that is a member can be reached, best first. */
+  readonly servers: ReadonlyMap<string, readonly string[]>
 
   member(device: string): Member | undefined
   /** Sorted by device. */
@@ -172,6 +175,10 @@ export function evaluateMembership(
       .filter(isKind('void'))
       .filter(isShown)
       .map(({ fact, author }) => ({ ...fact, author })),
+    servers: serverAddresses(
+      byAdmins.filter(isKind('server')),
+      (device) => members.get(device)?.role === 'server',
+    ),
 
     member: (device) => members.get(device),
     members: () => [...members.values()],

@@ -79,6 +79,11 @@ const anyFact: fc.Arbitrary<Fact> = fc.oneof(
     version: fc.integer({ min: 1, max: 2 ** 31 }),
     schema: fc.uint8Array({ maxLength: 2_000, size: 'max' }),
   }),
+  fc.record({
+    kind: fc.constant('server'),
+    device: hexOf(32),
+    addresses: fc.array(fc.string({ maxLength: 80 }), { maxLength: 8 }),
+  }),
   fc.record({ kind: fc.constant('retiring'), cancelled: fc.boolean() }),
   fc.record({
     kind: fc.constant('rootKeys'),

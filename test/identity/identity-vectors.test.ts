@@ -27,6 +27,7 @@ test('the recorded facts and hellos can be read', () => {
     'retiring',
     'retiring',
     'schema',
+    'server',
     'unknown',
   ])
   expect(encodeControlPayload(payload)).toEqual(hexToBytes(vectors.controlPayload))

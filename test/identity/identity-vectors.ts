@@ -91,6 +91,11 @@ export function identityVectors() {
     { kind: 'retiring', cancelled: false },
     { kind: 'retiring', cancelled: true },
     { kind: 'schema', collection, version: 2, schema },
+    {
+      kind: 'server',
+      device: other.device,
+      addresses: ['https://haven.example.org', 'http://10.0.0.5:8420'],
+    },
     { kind: 'unknown', type: 99, body: sequence(9, 5) },
   ]
   const invitation = newInvitation(

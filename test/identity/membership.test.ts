@@ -571,3 +571,29 @@ function summary(view: Membership, devices: readonly TestDevice[]) {
     })),
   }
 }
+
+test('servers are found where an admin last said, as long as they are members', () => {
+  const mesh = new TestMesh()
+  const founder = mesh.founder()
+  const nurse = mesh.enrol(founder, 'clinician')
+  const server = mesh.enrol(founder, 'server')
+  const at = (...addresses: string[]): Fact => ({ kind: 'server', device: server.id, addresses })
+  const servers = () => [...mesh.evaluate().servers]
+  expect(servers()).toEqual([])
+  mesh.write(founder, at('https://old.example.org'))
+  mesh.write(founder, at('https://new.example.org', 'http://10.0.0.5:8420'))
+  // Neither who is no admin, nor the server itself, sends devices anywhere.
+  mesh.write(nurse, at('https://evil.example.org'))
+  mesh.write(server, at('https://evil.example.org'))
+  mesh.write(founder, {
+    kind: 'server',
+    device: nurse.id,
+    addresses: ['https://nurse.example.org'],
+  })
+  expect(servers()).toEqual([[server.id, ['https://new.example.org', 'http://10.0.0.5:8420']]])
+  mesh.write(founder, at())
+  expect(servers()).toEqual([])
+  mesh.write(founder, at('https://again.example.org'))
+  mesh.revoke(founder, server)
+  expect(servers()).toEqual([])
+})
