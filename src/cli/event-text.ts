@@ -44,6 +44,8 @@ export function eventText(
       return line(nameOf(event.device), `joined as ${event.device.role}`)
     case 'refused':
       return line('refused', `${printable(event.address)} (${event.code})`)
+    case 'edit-problem':
+      return line('edit', `${printable(event.message)} (${printable(event.code)})`)
     case 'notice':
       return line('notice', `${printable(event.message)} (${printable(event.code)})`)
     default:

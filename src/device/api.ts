@@ -395,6 +395,16 @@ export type DeviceEvent =
   | { event: 'joined'; time: string; device: DeviceInfo }
   | { event: 'refused'; time: string; code: ErrorCode; address: string }
   | { event: 'notice'; time: string; code: string; message: string }
+  | {
+      event: 'edit-problem'
+      time: string
+      collection: string
+      id: string
+      code: ErrorCode
+      message: string
+      /** What was typed last into open documents of the record is gone from them: they show the record again. False: it is kept, and tried again. */
+      refused: boolean
+    }
 
 /** The operations that also go through the local socket while `haven up` runs (all but `found`, `join`, `recover`, `up`). */
 export interface DeviceOperations {
@@ -505,7 +515,10 @@ export interface Device extends DeviceOperations, AsyncDisposable {
   invitationUsed(code: string, signal?: AbortSignal): Promise<DeviceInfo | null>
   /** A record to be edited in a form: what is saved replaces what the form showed, not what arrived meanwhile. */
   record(collection: string, id: string): Promise<OpenRecord>
-  /** A live Yjs document of this record; edits sync. The same document for the same record while it is open. */
+  /**
+   * A live Yjs document of this record; edits sync. The same document for the same record while it is open: until `doc.destroy()`, or until nobody
+   * holds it or listens to it any more. Edits are durable a moment after they were made; one that can't be stored is told by the event `edit-problem`.
+   */
   doc(collection: string, id: string): Promise<Y.Doc>
   subscribe(listener: (event: DeviceEvent) => void): () => void
   close(): Promise<void>

@@ -60,6 +60,7 @@ import type {
   WriteResult,
 } from './api.ts'
 import { ConflictOperations } from './conflict-operations.ts'
+import { offerDocuments } from './documents-of.ts'
 import { foundMesh } from './founding.ts'
 import { joinOverLink, recoverOverLink } from './joining-link.ts'
 import type { JoinEnd } from './joining-link.ts'
@@ -75,7 +76,7 @@ import { recordStatus } from './record-status.ts'
 import { SchemaOperations } from './schema-operations.ts'
 import { homedir } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
-import { systemClock, systemRandom, systemTimers } from './system.ts'
+import { rfc3339, systemClock, systemRandom, systemTimers } from './system.ts'
 
 /** Time to find the inviting device, when the caller does not give up earlier. */
 const searchMs = 60_000
@@ -177,6 +178,10 @@ class LocalDevice implements Device {
   constructor(parts: Parts) {
     this.#parts = parts
     this.dataDir = parts.dataDir
+    offerDocuments(this, () => {
+      this.#running()
+      return this.#docs!
+    })
   }
 
   async open(): Promise<void> {
@@ -187,7 +192,7 @@ class LocalDevice implements Device {
   async #start(membership: OwnMembership): Promise<MeshRuntime> {
     this.#membership = membership
     const { store, keys, mark } = this.#parts
-    this.#runtime = await MeshRuntime.open({
+    const runtime = await MeshRuntime.open({
       store,
       keys,
       membership,
@@ -204,13 +209,10 @@ class LocalDevice implements Device {
       log: (level, code, message, details) =>
         this.#parts.options.log?.({ level, code, message, ...details }),
     })
-    this.#docs = new LiveDocs(this.#runtime, (error) => {
-      this.#parts.options.log?.({
-        level: 'error',
-        code: isHavenError(error) ? error.code : 'INTERNAL',
-        message: String(error),
-      })
-    })
+    // Open documents find out first what of them has got to the disk: before anything else is written.
+    if (this.#docs === undefined) this.#docs = this.#newDocs(runtime)
+    else await this.#docs.resume(runtime)
+    this.#runtime = runtime
     const founding = await store.secret('founding/facts')
     if (founding !== undefined) {
       // A founding that was interrupted is finished.
@@ -219,6 +221,18 @@ class LocalDevice implements Device {
       await store.batch([{ kind: 'secret', name: 'founding/facts', value: undefined }])
     }
     return this.#runtime
+  }
+
+  #newDocs(runtime: MeshRuntime): LiveDocs {
+    return new LiveDocs(runtime, {
+      problem: ({ collection, id }, { error: { code, message }, refused }) => {
+        const name = this.#runtime?.collectionName(collection)
+        this.#parts.options.log?.({ level: 'error', code, message })
+        if (name === undefined || name === null) return
+        const time = rfc3339(systemClock.nowMs())
+        this.#emit({ event: 'edit-problem', time, collection: name, id, code, message, refused })
+      },
+    })
   }
 
   get info(): DeviceInfo | null {
@@ -563,7 +577,6 @@ class LocalDevice implements Device {
   /** Returns whether the store takes writes again. */
   async #reopen(): Promise<boolean> {
     const wasUp = this.#host !== undefined
-    await this.#docs?.close()
     await this.#host?.stop()
     this.#host = undefined
     await this.#runtime?.close()
@@ -761,9 +774,7 @@ class LocalDevice implements Device {
   #emit(event: DeviceEvent): void {
     for (const listener of this.#listeners) listener(event)
     if (event.event === 'change' && this.#runtime !== undefined) {
-      void this.#docs
-        ?.changed(this.#runtime.collectionId(event.collection), event.ids)
-        .catch(() => {})
+      this.#docs?.changed(this.#runtime.collectionId(event.collection), event.ids)
     }
   }
 

@@ -62,6 +62,7 @@ export interface IntegratorOptions {
   /** Held whenever derived state is read to be changed. */
   readonly lock: Mutex
   readonly changed: (collection: string, ids: readonly string[]) => void
+  readonly rebuilding: (collection: string) => void
   readonly failed: (error: unknown) => void
   /** A foreign commit that can't be understood or accepted. */
   readonly marked: (feed: string, seq: number, reason: string) => void
@@ -258,6 +259,7 @@ export class Integrator {
     const { store } = this.#options
     // Not before the lock is held: whoever holds it has to know that what was read is about to be built again.
     this.#rebuilds.delete(id)
+    this.#options.rebuilding(id)
     await this.#written
     const collection = await this.collection(id)
     const feeds = this.feedsOf(id).map(({ feed }) => feed)

@@ -1,172 +1,256 @@
 /**
- * Live Yjs documents: `device.doc(collection, id)`.
+ * Yjs documents of records: `device.doc(collection, id)`, and documents of applications that are bound to one.
  *
- * A document is a cache entry. What an application writes into it travels as the record's free update, under the free client id of this device's
- * routine feed; what arrives is applied to it.
+ * A document of `device.doc` stays open until it is destroyed, or until nobody holds it or listens to it any more: of those that are only held, the
+ * latest stay for a while, the others go when memory is needed. Nothing that was typed is lost with one.
  */
-import * as encoding from 'lib0/encoding'
 import * as Y from 'yjs'
 
-import { HavenError } from '../core/errors.ts'
-import { yjsClientId } from '../feed/descriptor.ts'
-import { docUpdate } from '../records/doc.ts'
-import { emptyRecord } from '../records/record-state.ts'
-import type { RecordState } from '../records/record-state.ts'
+import { BoundDoc } from './bound-doc.ts'
+import { LiveRecord } from './live-record.ts'
+import type { EditProblem } from './live-record.ts'
 import type { MeshRuntime } from './mesh-runtime.ts'
+import { isObserved, observerCounts } from './yjs-internals.ts'
+import type { ObserverCounts } from './yjs-internals.ts'
 
-interface LiveDoc {
-  readonly doc: Y.Doc
-  readonly collection: string
-  readonly id: string
-  clientId: number
-  /** Edits that are not being written yet, and what the document held before each. */
-  pending: { update: Uint8Array; before: ReadonlyMap<number, number> }[]
-  writing: Promise<void> | undefined
+export interface LiveDocsOptions {
+  /** An edit of an open document could not be stored. */
+  readonly problem: (place: { collection: string; id: string }, problem: EditProblem) => void
 }
 
-/** Marks what came from the replica, so that it is not written again. */
-const fromReplica = Symbol('havenmesh')
+/** What who binds a document hears of it. */
+export interface BindingEvents {
+  problem?(problem: EditProblem): void
+  /** All edits are durable. */
+  saved?(): void
+  /** The document was destroyed, or the device closed. */
+  ended?(): void
+}
+
+/** So many documents that were handed out last are held, whether the application still does or not. */
+const keptDocs = 64
+
+interface Handed {
+  readonly bound: BoundDoc
+  readonly own: ObserverCounts
+}
 
 export class LiveDocs {
-  readonly #runtime: MeshRuntime
-  readonly #docs = new Map<string, Promise<LiveDoc>>()
-  readonly #failed: (error: unknown) => void
+  #runtime: MeshRuntime
+  readonly #options: LiveDocsOptions
+  readonly #records = new Map<string, LiveRecord>()
+  /** Bindings of each record that want to hear of it. */
+  readonly #bindings = new Map<BoundDoc, { record: LiveRecord; events: BindingEvents }>()
+  readonly #opening = new Map<string, Promise<Y.Doc>>()
+  readonly #handed = new Map<string, Handed>()
+  /** Of these, those that are held: the one that was asked for last at the end. */
+  readonly #kept = new Set<string>()
+  readonly #forgotten = new FinalizationRegistry<BoundDoc>((bound) => {
+    this.#bindings.get(bound)?.record.gone(bound)
+  })
+  #closed = false
 
-  constructor(runtime: MeshRuntime, failed: (error: unknown) => void) {
+  constructor(runtime: MeshRuntime, options: LiveDocsOptions) {
     this.#runtime = runtime
-    this.#failed = failed
-    runtime.incarnationListeners.add(() => void this.#renew())
+    this.#options = options
+    this.#listen(runtime)
   }
 
-  /** The device goes on in new feeds: so do the edits of open documents. */
-  async #renew(): Promise<void> {
-    try {
-      for (const opening of this.#docs.values()) {
-        const live = await opening
-        live.clientId = await this.#clientId(live.collection)
+  #listen(runtime: MeshRuntime): void {
+    runtime.incarnationListeners.add(() => {
+      for (const record of this.#records.values()) record.renewed()
+    })
+    runtime.rebuildListeners.add((collection) => {
+      for (const record of this.#records.values()) {
+        if (record.collection === collection) record.rebuilt()
       }
-    } catch (error) {
-      this.#failed(error)
-    }
+    })
   }
 
+  /** Records that documents follow. */
+  get openRecords(): number {
+    return this.#records.size
+  }
+
+  /** Everything that was typed is durable, and every document shows its record. */
+  get isSettled(): boolean {
+    return [...this.#records.values()].every((record) => record.isSettled)
+  }
+
+  /** The same document for the same record while it is open. */
   async open(name: string, id: string): Promise<Y.Doc> {
     const collection = this.#runtime.collectionId(name)
-    const key = `${collection}/${id}`
-    let opening = this.#docs.get(key)
-    if (opening === undefined) {
-      opening = this.#load(collection, id)
-      this.#docs.set(key, opening)
-      opening.catch(() => this.#docs.delete(key))
+    const key = keyOf(collection, id)
+    const known = this.#handed.get(key)
+    const doc = known?.bound.doc
+    if (known !== undefined && doc !== undefined) {
+      this.#keep(key, known)
+      return doc
     }
-    return (await opening).doc
+    let opening = this.#opening.get(key)
+    if (opening === undefined) {
+      opening = this.#open(collection, id).finally(() => this.#opening.delete(key))
+      this.#opening.set(key, opening)
+    }
+    return opening
   }
 
-  async #load(collection: string, id: string): Promise<LiveDoc> {
-    await this.#runtime.integrator.idle()
-    const state = (await this.#state(collection, id)) ?? emptyRecord(id)
-    const doc = new Y.Doc({ guid: `${collection}/${id}` })
-    Y.applyUpdate(doc, docUpdate(state), fromReplica)
-    const live: LiveDoc = {
-      doc,
+  async #open(collection: string, id: string): Promise<Y.Doc> {
+    const key = keyOf(collection, id)
+    const doc = new Y.Doc({ guid: key })
+    const bound = new BoundDoc(doc, { origin: fromReplica, withFields: true })
+    await this.#join(bound, { collection, id }, {})
+    const handed = { bound, own: observerCounts(doc) }
+    this.#forgotten.register(doc, bound)
+    this.#handed.set(key, handed)
+    this.#keep(key, handed)
+    doc.emit('sync', [true, doc])
+    return doc
+  }
+
+  /**
+   * Binds a document of an application to a record. What is in it becomes an edit of this device.
+   *
+   * @returns ends it: resolves when everything that was typed is durable
+   */
+  async bind(
+    place: { readonly name: string; readonly id: string },
+    bound: BoundDoc,
+    events: BindingEvents,
+  ): Promise<void> {
+    const collection = this.#runtime.collectionId(place.name)
+    await this.#join(bound, { collection, id: place.id }, events)
+  }
+
+  async unbind(bound: BoundDoc): Promise<void> {
+    const binding = this.#bindings.get(bound)
+    if (binding === undefined) return
+    await binding.record.leave(bound)
+    this.#bindings.delete(bound)
+    this.#dropUnused(binding.record)
+  }
+
+  /** Resolves when what was typed into it is durable, or can't be made so. */
+  async settle(bound: BoundDoc): Promise<void> {
+    await this.#bindings.get(bound)?.record.settle()
+  }
+
+  unsaved(bound: BoundDoc): number {
+    return this.#bindings.get(bound)?.record.unsaved ?? 0
+  }
+
+  async #join(
+    bound: BoundDoc,
+    place: { collection: string; id: string },
+    events: BindingEvents,
+  ): Promise<void> {
+    const record = this.#recordAt(place)
+    this.#bindings.set(bound, { record, events })
+    try {
+      await record.join(bound)
+      await record.settle()
+    } catch (error) {
+      this.#bindings.delete(bound)
+      this.#dropUnused(record)
+      throw error
+    }
+  }
+
+  #recordAt({ collection, id }: { collection: string; id: string }): LiveRecord {
+    const key = keyOf(collection, id)
+    const known = this.#records.get(key)
+    if (known !== undefined) return known
+    const record: LiveRecord = new LiveRecord(this.#runtime, {
       collection,
       id,
-      clientId: await this.#clientId(collection),
-      pending: [],
-      writing: undefined,
-    }
-    doc.clientID = live.clientId
-    // Yjs draws another client id when it meets its own: it is set again before each local transaction.
-    doc.on('beforeTransaction', (transaction: Y.Transaction) => {
-      if (transaction.origin !== fromReplica) doc.clientID = live.clientId
+      events: {
+        problem: (problem) => {
+          this.#options.problem({ collection, id }, problem)
+          for (const { events } of this.#bindingsOf(record)) events.problem?.(problem)
+        },
+        saved: () => {
+          for (const { events } of this.#bindingsOf(record)) events.saved?.()
+        },
+        idle: () => {
+          this.#dropUnused(record)
+        },
+        gone: (bound) => {
+          const binding = this.#bindings.get(bound)
+          this.#bindings.delete(bound)
+          if (this.#handed.get(key)?.bound === bound) {
+            this.#handed.delete(key)
+            this.#kept.delete(key)
+          }
+          binding?.events.ended?.()
+        },
+      },
     })
-    doc.on('update', (update: Uint8Array, _: unknown, __: Y.Doc, transaction: Y.Transaction) => {
-      if (transaction.origin === fromReplica) return
-      live.pending.push({ update, before: new Map(transaction.beforeState) })
-      live.writing ??= this.#writeAll(live)
-    })
-    doc.on('destroy', () => {
-      this.#docs.delete(`${collection}/${id}`)
-    })
-    return live
+    this.#records.set(key, record)
+    return record
   }
 
-  async #state(collectionId: string, id: string): Promise<RecordState | undefined> {
-    const collection = await this.#runtime.integrator.collection(collectionId)
-    const state = await collection.state(id)
-    return state && collection.settled(state)
+  /** A record that no document follows, or is about to. */
+  #dropUnused(record: LiveRecord): void {
+    if (record.isUsed || this.#bindingsOf(record).length > 0) return
+    this.#records.delete(keyOf(record.collection, record.id))
   }
 
-  async #clientId(collection: string): Promise<number> {
-    return yjsClientId(await this.#runtime.routineFeed(collection), 'free')
+  #bindingsOf(record: LiveRecord): { record: LiveRecord; events: BindingEvents }[] {
+    return [...this.#bindings.values()].filter((binding) => binding.record === record)
   }
 
-  async #writeAll(live: LiveDoc): Promise<void> {
-    while (live.pending.length > 0) await this.#write(live)
-    live.writing = undefined
-  }
-
-  async #write(live: LiveDoc): Promise<void> {
-    try {
-      while (live.pending.length > 0) {
-        const group = live.pending.splice(0)
-        const update = Y.mergeUpdates(group.map((each) => each.update))
-        await this.#runtime.writer.write(live.collection, 'routine', [
-          { id: live.id, free: () => ({ update, stateVector: baseOf(group, live.clientId) }) },
-        ])
-      }
-    } catch (error) {
-      this.#failed(
-        error instanceof HavenError
-          ? error
-          : new HavenError('INTERNAL', 'An edit of a document could not be stored.', {
-              cause: error,
-            }),
-      )
+  /** Holds a document, and lets go of the one that was asked for longest ago if nobody listens to it. */
+  #keep(key: string, { bound }: Handed): void {
+    bound.hold()
+    this.#kept.delete(key)
+    this.#kept.add(key)
+    if (this.#kept.size <= keptDocs) return
+    for (const oldest of [...this.#kept].slice(0, 2)) {
+      this.#kept.delete(oldest)
+      const handed = this.#handed.get(oldest)
+      const doc = handed?.bound.doc
+      if (handed === undefined || doc === undefined) continue
+      if (isObserved(doc, handed.own)) this.#kept.add(oldest)
+      else handed.bound.release()
+      if (this.#kept.size <= keptDocs) return
     }
   }
 
   /** Records have changed: what is open of them follows. */
-  async changed(collection: string, ids: readonly string[]): Promise<void> {
-    if (this.#docs.size === 0) return
-    for (const id of ids) {
-      const opening = this.#docs.get(`${collection}/${id}`)
-      if (opening === undefined) continue
-      const { doc } = await opening
-      const state = await this.#state(collection, id)
-      if (state !== undefined) Y.applyUpdate(doc, docUpdate(state), fromReplica)
-    }
+  changed(collection: string, ids: readonly string[]): void {
+    if (this.#records.size === 0) return
+    for (const id of ids) this.#records.get(keyOf(collection, id))?.changed()
   }
 
-  /** What was edited last is stored when it resolves. */
+  /** The store was opened again: documents go on where they were. */
+  async resume(runtime: MeshRuntime): Promise<void> {
+    this.#runtime = runtime
+    this.#listen(runtime)
+    for (const record of this.#records.values()) await record.resume(runtime)
+  }
+
+  /** What was typed last is stored when it resolves. */
   async close(): Promise<void> {
-    for (const opening of this.#docs.values()) {
-      const live = await opening.catch(() => undefined)
-      await live?.writing
-      live?.doc.destroy()
+    if (this.#closed) return
+    this.#closed = true
+    await Promise.all([...this.#opening.values()].map((opening) => opening.catch(() => {})))
+    for (const record of this.#records.values()) await record.settle()
+    for (const [bound, { record, events }] of this.#bindings) {
+      const isOurs = [...this.#handed.values()].some((handed) => handed.bound === bound)
+      if (isOurs) bound.doc?.destroy()
+      else {
+        await record.leave(bound)
+        this.#bindings.delete(bound)
+        events.ended?.()
+      }
     }
-    this.#docs.clear()
+    this.#records.clear()
   }
 }
 
-/** What several edits build on, together: of others what the last of them knew, of this device what was there before the first. */
-function baseOf(
-  group: readonly { readonly before: ReadonlyMap<number, number> }[],
-  ownClient: number,
-): Uint8Array {
-  const base = new Map(group.at(-1)!.before)
-  base.set(ownClient, group[0]!.before.get(ownClient) ?? 0)
-  return stateVectorOf(base)
-}
+/** Marks what came from the replica. */
+const fromReplica = Symbol('havenmesh')
 
-/** A state vector as Yjs encodes it. */
-function stateVectorOf(clocks: ReadonlyMap<number, number>): Uint8Array {
-  const encoder = encoding.createEncoder()
-  const entries = [...clocks].filter(([, clock]) => clock > 0).toSorted(([a], [b]) => b - a)
-  encoding.writeVarUint(encoder, entries.length)
-  for (const [client, clock] of entries) {
-    encoding.writeVarUint(encoder, client)
-    encoding.writeVarUint(encoder, clock)
-  }
-  return encoding.toUint8Array(encoder)
+function keyOf(collection: string, id: string): string {
+  return `${collection}/${id}`
 }

@@ -5,6 +5,7 @@
 import { bytesToHex } from '../core/bytes.ts'
 import type { Clock, Random, Timers } from '../core/environment.ts'
 import { HavenError, isErrorCode, isHavenError } from '../core/errors.ts'
+import type { HybridTime } from '../core/hybrid-time.ts'
 import { limits } from '../core/limits.ts'
 import type { StoredCommit } from '../feed/commit-store.ts'
 import { FeedChain } from '../feed/chain.ts'
@@ -14,6 +15,8 @@ import { factTypes } from '../identity/control-fact.ts'
 import type { Fact } from '../identity/control-fact.ts'
 import type { DeviceKeys } from '../identity/device-key.ts'
 import { sealFactText } from '../identity/sealed-fact.ts'
+import { emptyRecord } from '../records/record-state.ts'
+import type { RecordState } from '../records/record-state.ts'
 import type { LevelStore } from '../store/level-store.ts'
 import type { Damage } from '../store/damage.ts'
 import type { Mark } from '../store/mark.ts'
@@ -33,6 +36,12 @@ import { RecordWriter } from './record-writer.ts'
 import { Schemas } from './schemas.ts'
 import { SyncDriver } from './sync-driver.ts'
 import { rfc3339 } from './system.ts'
+
+const retiringNotice: Notice = {
+  code: 'RETIRING',
+  message:
+    'This device is to be wiped: it takes no writes, and others do not count on it. haven safe-to-wipe --cancel takes that back.',
+}
 
 /** `Omit` over each kind of event. */
 type Timeless<E> = E extends unknown ? Omit<E, 'time'> : never
@@ -139,6 +148,9 @@ export class MeshRuntime {
       readingOf: (collection) => this.schemas.readingOf(collection),
       lock: this.#lock,
       changed,
+      rebuilding: (collection) => {
+        for (const listener of this.rebuildListeners) listener(collection)
+      },
       failed: (error) => {
         this.#failed(error)
       },
@@ -230,6 +242,7 @@ export class MeshRuntime {
       })
     }
     const forked = [...this.replica.chains()].filter((chain) => chain.forked).length
+    if (this.control.isRetiring) notices.push(retiringNotice)
     if (forked > 0) {
       notices.push({
         code: 'FEED_FORKED',
@@ -277,6 +290,7 @@ export class MeshRuntime {
   async #introduction(): Promise<void> {
     const { membership } = this.#options
     if (
+      this.control.isRetiring ||
       membership.deviceName === '' ||
       this.control.membership.member(this.control.device) === undefined
     )
@@ -308,12 +322,38 @@ export class MeshRuntime {
   }
 
   /** Facts of this device: durable, evaluated and offered when it resolves. */
-  async writeFacts(facts: readonly Fact[]): Promise<void> {
-    const commits = await this.writer.writeFacts(facts)
+  async writeFacts(facts: readonly Fact[], after?: HybridTime): Promise<void> {
+    const commits = await this.writer.writeFacts(facts, after)
     await this.#control(async () => {
       this.control.stored(commits)
       await this.#keysMoved()
     })
+  }
+
+  /** From now on this device writes nothing: durable and offered when it resolves. */
+  async retire(): Promise<void> {
+    if (this.control.isRetiring) return
+    await this.writeFacts([{ kind: 'retiring', cancelled: false }])
+    this.emit({ event: 'notice', ...retiringNotice })
+  }
+
+  /** Takes back that this device is to be wiped. Returns whether it was. */
+  async goOn(): Promise<boolean> {
+    const retirement = this.control.membership.retirementOf(this.control.device)
+    if (retirement === undefined) return false
+    await this.writeFacts([{ kind: 'retiring', cancelled: true }], retirement.time)
+    // What this device has to say and did not, meanwhile.
+    await this.introduce()
+    return true
+  }
+
+  /** What it looks like when all facts that are held have been evaluated. */
+  async atRest<T>(look: () => T): Promise<T> {
+    for (;;) {
+      const work = this.#controlWork
+      await work
+      if (work === this.#controlWork) return look()
+    }
   }
 
   /** Resolves when this device has heard who it is in the mesh and which collections there are, or when it is to wait no longer. */
@@ -338,10 +378,25 @@ export class MeshRuntime {
 
   readonly #factWaiters = new Set<() => void>()
 
-  /** The feed that this device's routine writes of a collection go into. */
-  async routineFeed(collection: string): Promise<FeedDescriptor> {
+  /** Called with the collection when its records are about to be built again. */
+  readonly rebuildListeners = new Set<(collection: string) => void>()
+
+  /**
+   * A record as it is now, and the feed that this device's routine writes of its collection go into. While `use` runs, nothing is written or
+   * taken in.
+   */
+  async atRecord<T>(
+    collectionId: string,
+    id: string,
+    use: (state: RecordState, feed: FeedDescriptor) => T,
+  ): Promise<T> {
     await this.integrator.idle()
-    return this.#lock.run(async () => (await this.#ownFeeds.feed(collection, 'routine')).descriptor)
+    return this.#lock.run(async () => {
+      const collection = await this.integrator.collection(collectionId)
+      const { descriptor } = await this.#ownFeeds.feed(collectionId, 'routine')
+      const state = await collection.settled((await collection.state(id)) ?? emptyRecord(id))
+      return use(state, descriptor)
+    })
   }
 
   // ---- collections ----
@@ -549,6 +604,7 @@ export class MeshRuntime {
   /** When this device first learns of a revocation, it says what it held of the removed device's feeds. */
   async #stateWhatWasHeld(): Promise<void> {
     const { membership } = this.control
+    if (this.control.isRetiring) return
     const removed = new Set(
       [...this.replica.descriptors()]
         .map(({ device }) => bytesToHex(device))
@@ -572,6 +628,7 @@ export class MeshRuntime {
   }
 
   async #passOnCertificates(): Promise<void> {
+    if (this.control.isRetiring) return
     const facts = this.control
       .unknownShown()
       .map((certificate): Fact => ({ kind: 'certificate', certificate }))

@@ -140,6 +140,19 @@ export function hasWaitingUpdates(state: RecordState): boolean {
   return false
 }
 
+/** For each client id of documents, where the structs that count end. */
+export function documentClocks(state: RecordState): Map<number, number> {
+  const clocks = new Map<number, number>()
+  for (const writer of state.writers.values()) {
+    if (writer.free === undefined) continue
+    const { commits, waiting, baseClock } = writer.free
+    const end = commits[commits.length - waiting.length - 1]?.end ?? baseClock
+    const inDocument = writer as FreeWriter
+    clocks.set(freeClientOf(inDocument), end - firstClock(inDocument))
+  }
+  return clocks
+}
+
 /** Whether {@link settleFree} gives something that may be stored. */
 export function settlesForGood(state: RecordState): boolean {
   for (const { writer, feed } of state.writers.values()) if (writer !== feed) return false

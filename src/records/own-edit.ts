@@ -39,15 +39,19 @@ export interface OwnEdit {
  * One edit of several, in their order. The structs in them become this device's.
  *
  * @param updates - Yjs V1; each refers to what is known of the record, to those before it, or to what `renames` tells
+ * @param options.isOthers - whether structs of a client id are somebody else's, who writes them
  */
 export function ownEdit(
   updates: readonly Uint8Array[],
   own: { readonly clientId: number; readonly nextClock: number },
-  renames: Renames = Renames.none,
+  {
+    renames = Renames.none,
+    isOthers = () => false,
+  }: { readonly renames?: Renames; readonly isOthers?: (clientId: number) => boolean } = {},
 ): OwnEdit {
   const decoded = updates.map((update) => decodeStructs(update) ?? nothing)
   const structs = decoded.flatMap((update) =>
-    update.structs.filter((struct) => !(struct instanceof Y.Skip)),
+    update.structs.filter((struct) => !(struct instanceof Y.Skip) && !isOthers(struct.id.client)),
   )
   const { deletions } = mergeFreeUpdates(decoded)
   const isRight = renames.isEmpty && goesOn(structs, own)

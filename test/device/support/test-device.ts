@@ -2,7 +2,9 @@ import { MemoryLevel } from 'memory-level'
 
 import { bytesToHex, hexToBytes } from '../../../src/core/bytes.ts'
 import { foundMesh } from '../../../src/device/founding.ts'
+import { offerDocuments } from '../../../src/device/documents-of.ts'
 import { LiveDocs } from '../../../src/device/live-docs.ts'
+import type { EditProblem } from '../../../src/device/live-record.ts'
 import { MeshRuntime } from '../../../src/device/mesh-runtime.ts'
 import { epochChange, membershipChange } from '../../../src/device/own-membership.ts'
 import type { OwnMembership } from '../../../src/device/own-membership.ts'
@@ -140,6 +142,8 @@ export class TestDevice {
   readonly membership: OwnMembership
   readonly marked: { code: string; message: string }[] = []
   readonly failures: unknown[] = []
+  /** Edits of documents that could not be stored. */
+  readonly problems: EditProblem[] = []
   store!: LevelStore
   runtime!: MeshRuntime
   operations!: RecordOperations
@@ -151,6 +155,7 @@ export class TestDevice {
     this.mesh = mesh
     this.keys = keys
     this.membership = membership
+    offerDocuments(this, () => this.docs)
   }
 
   async start(prepare: (store: LevelStore) => Promise<void>, image?: Image): Promise<void> {
@@ -174,7 +179,7 @@ export class TestDevice {
       timers: systemTimers,
       emit: (event) => {
         if (event.event === 'change')
-          void this.docs.changed(this.runtime.collectionId(event.collection), event.ids)
+          this.docs.changed(this.runtime.collectionId(event.collection), event.ids)
       },
       storeFailed: (error) => this.failures.push(error),
       log: (level, code, message) => {
@@ -183,7 +188,9 @@ export class TestDevice {
       },
     })
     this.operations = new RecordOperations(this.runtime)
-    this.docs = new LiveDocs(this.runtime, (error) => this.failures.push(error))
+    this.docs = new LiveDocs(this.runtime, {
+      problem: (_, problem) => this.problems.push(problem),
+    })
     await this.idle()
   }
 
