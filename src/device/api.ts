@@ -8,7 +8,6 @@ import type * as Y from 'yjs'
 
 import type { ErrorCode } from '../core/errors.ts'
 import type { SchemaFinding } from '../records/schema/schema-finding.ts'
-import type { OpenRecord } from './open-record.ts'
 
 export type RoleName = 'admin' | 'clinician' | 'viewer' | 'courier' | 'server'
 /** IDLE: not connected; SYNCING: connected, one of us lacks something; COMPLETE: both clocks cover each other; ERROR: the last session failed. */
@@ -498,6 +497,46 @@ export interface DeviceOperations {
    */
   pinSchema(collection: string, version: number | null): Promise<CollectionSchemas>
   status(): Promise<DeviceStatus>
+}
+
+/** A record as a form has it. */
+export interface OpenRecord {
+  readonly collection: string
+  readonly id: string
+  /** What the record shows, as of the last `record()`, `refresh` or `save`; undefined when there is none. */
+  readonly view: RecordView | undefined
+  refresh(): Promise<RecordView | undefined>
+  /** Begins with what `view` is now, and keeps to that while others write. */
+  edit(): RecordDraft
+}
+
+/** Changes that are saved together. Each call returns the draft, so that calls can be chained. */
+export interface RecordDraft {
+  /**
+   * Of a text, what differs from what the form showed is written: what others typed there meanwhile stays.
+   *
+   * @param value - undefined removes the field
+   */
+  set(field: string, value: JsonText | undefined): this
+  /**
+   * Some letters of a text, as the form shows it with the changes made so far.
+   *
+   * @param change.at - in UTF-16 code units, as `remove`: first that many are removed there, then `insert` is inserted
+   * @throws HavenError `TEXT_RANGE` for a place that is not in the text, `INVALID_VALUE` where the form shows no text
+   */
+  editText(field: string, change: { at: number; remove?: number; insert?: string }): this
+  add(field: string, element: JsonText): this
+  remove(field: string, element: JsonText): this
+  /** @param delta - a whole number */
+  count(field: string, delta: number): this
+  delete(): this
+  /**
+   * Writes all of it in one commit, once. What arrived since `edit()` is not replaced: where both changed a field, both values show.
+   *
+   * @throws HavenError `USAGE` when it was saved, or nothing was changed; and what `DeviceOperations.write` throws: it can then be
+   *   saved again
+   */
+  save(options?: { urgent?: boolean | undefined }): Promise<WriteResult>
 }
 
 export interface Device extends DeviceOperations, AsyncDisposable {

@@ -46,6 +46,7 @@ import type {
   LinkResult,
   MembershipResult,
   MeshInfo,
+  OpenRecord,
   RecordChange,
   RecordHistory,
   RecordStatus,
@@ -67,7 +68,7 @@ import type { JoinEnd } from './joining-link.ts'
 import { LinkOperations } from './link-operations.ts'
 import { LiveDocs } from './live-docs.ts'
 import { MeshRuntime } from './mesh-runtime.ts'
-import { OpenRecord } from './open-record.ts'
+import { OperationsRecord } from './open-record.ts'
 import { epochChange, loadMembership, membershipChange } from './own-membership.ts'
 import type { OwnMembership } from './own-membership.ts'
 import { recordHistory } from './record-history.ts'
@@ -681,7 +682,7 @@ class LocalDevice implements Device {
   }
 
   async record(collection: string, id: string): Promise<OpenRecord> {
-    return OpenRecord.open(this, collection, id)
+    return OperationsRecord.open(this, collection, id)
   }
 
   async conflicts(options: ConflictsOptions = {}): Promise<Conflict[]> {

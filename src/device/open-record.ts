@@ -5,7 +5,9 @@ import { checkedChange } from '../records/text.ts'
 import type {
   DeviceOperations,
   JsonText,
+  OpenRecord,
   RecordChange,
+  RecordDraft,
   RecordVersionToken,
   RecordView,
   WriteResult,
@@ -13,7 +15,8 @@ import type {
 
 type Operations = Pick<DeviceOperations, 'get' | 'write'>
 
-export class OpenRecord {
+/** Of a running device, or of one that is reached over its local socket. */
+export class OperationsRecord implements OpenRecord {
   readonly collection: string
   readonly id: string
   readonly #operations: Operations
@@ -27,12 +30,11 @@ export class OpenRecord {
 
   /** A record that is not there yet can be opened too: the first save creates it. */
   static async open(operations: Operations, collection: string, id: string): Promise<OpenRecord> {
-    const record = new OpenRecord(operations, collection, id)
+    const record = new OperationsRecord(operations, collection, id)
     await record.refresh()
     return record
   }
 
-  /** What the record shows, as of the last `open`, `refresh` or `save`; undefined when there is none. */
   get view(): RecordView | undefined {
     return this.#view
   }
@@ -47,9 +49,8 @@ export class OpenRecord {
     return this.#view
   }
 
-  /** Begins with what {@link view} is now, and keeps to that while others write. */
   edit(): RecordDraft {
-    return new RecordDraft(this.#view, async (changes, options) => {
+    return new OperationsDraft(this.#view, async (changes, options) => {
       const written = await this.#operations.write(this.collection, this.id, changes, options)
       await this.refresh()
       return written
@@ -67,8 +68,7 @@ const nothingSeen: RecordVersionToken = Buffer.from([1, 0]).toString('base64url'
 
 const emptyText: JsonText = '""'
 
-/** Changes that are saved together. Each call returns the draft, so that calls can be chained. */
-export class RecordDraft {
+class OperationsDraft implements RecordDraft {
   readonly #seen: RecordVersionToken
   readonly #save: Save
   readonly #shown: ReadonlyMap<string, JsonText>
@@ -81,22 +81,11 @@ export class RecordDraft {
     this.#save = save
   }
 
-  /**
-   * Of a text, what differs from what the form showed is written: what others typed there meanwhile stays.
-   *
-   * @param value - JSON text; undefined removes the field
-   */
   set(field: string, value: JsonText | undefined): this {
     const from = this.#shown.get(field) ?? emptyText
     return this.#with({ op: 'put', field, value, ...(from.startsWith('"') && { from }) })
   }
 
-  /**
-   * Some letters of a text, as the form shows it with the changes made so far.
-   *
-   * @param change.at - in UTF-16 code units, as `remove`: first that many are removed there, then `insert` is inserted
-   * @throws HavenError `TEXT_RANGE` for a place that is not in the text, `INVALID_VALUE` where the form shows no text
-   */
   editText(field: string, change: { at: number; remove?: number; insert?: string }): this {
     const last = this.#changes.findLast((each) => 'field' in each && each.field === field)
     const json = (last?.op === 'put' ? last.value : this.#shown.get(field)) ?? emptyText
@@ -127,12 +116,6 @@ export class RecordDraft {
     return this.#with({ op: 'delete' })
   }
 
-  /**
-   * Writes all of it in one commit, once. What arrived since `edit()` is not replaced: where both changed a field, both values show.
-   *
-   * @throws HavenError `USAGE` when it was saved, or nothing was changed; and what `DeviceOperations.write` throws: it can then be
-   *   saved again
-   */
   async save(options: { urgent?: boolean | undefined } = {}): Promise<WriteResult> {
     if (this.#saved) {
       throw new HavenError('USAGE', 'This draft has been saved. Begin another one with edit().')

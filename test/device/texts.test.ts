@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 
 import { isHavenError } from '../../src/core/errors.ts'
 import { ConflictOperations } from '../../src/device/conflict-operations.ts'
-import { OpenRecord } from '../../src/device/open-record.ts'
+import { OperationsRecord } from '../../src/device/open-record.ts'
 import { bytesToHex } from '../../src/core/bytes.ts'
 import { readTexts } from './support/text-fields.ts'
 import { TestMesh } from './support/test-device.ts'
@@ -152,7 +152,7 @@ describe('a field that is a text', () => {
     const [a, b] = await clinicians(2)
     await set(a!, { note: '"Fever.\\nDrinks well.\\n"' })
     await hear(b!, a!)
-    const form = await OpenRecord.open(b!.operations, 'records', 'r')
+    const form = await OperationsRecord.open(b!.operations, 'records', 'r')
     const draft = form.edit()
     await a!.operations.write('records', 'r', [
       { op: 'text', field: 'note', at: 0, insert: 'Seen by A.\n' },
