@@ -19,6 +19,7 @@ import { addList } from './commands/list.ts'
 import { addRecover } from './commands/recover.ts'
 import { addRemove } from './commands/remove.ts'
 import { addResolve } from './commands/resolve.ts'
+import { addSchema } from './commands/schema.ts'
 import { addServer } from './commands/server.ts'
 import { addSet } from './commands/set.ts'
 import { addStatus } from './commands/status.ts'
@@ -28,6 +29,8 @@ import { failureOf, PrintedFailure, usage } from './failure.ts'
 import { jsonText } from './json.ts'
 
 const after = `
+haven --version says which one this is.
+
 Exit codes: 0 done, 1 failed, 2 wrong usage. With --json, the answer is one JSON document on standard output (one JSON
 object per line for up and status --watch), and a failure is {"error":{"code","message"}}.
 
@@ -46,6 +49,11 @@ export async function run(args: readonly string[], cli: Cli): Promise<number> {
     .includes('--json')
   try {
     refuseKeyLogging(cli.env)
+    // Not an option of the whole program: `haven schema show` has one of that name.
+    if (args[0] === '--version') {
+      await cli.stdout.write(`${packageVersion()}\n`)
+      return 0
+    }
     await createProgram(cli).parseAsync(args, { from: 'user' })
     return 0
   } catch (error) {
@@ -72,7 +80,6 @@ function createProgram(cli: Cli): Command {
       "this device's data directory (default: haven in the XDG data directory)",
     )
     .option('--json', 'answer in JSON')
-    .version(packageVersion(), '--version')
     .showSuggestionAfterError()
     .addHelpText('after', after)
     .exitOverride()
@@ -87,7 +94,7 @@ function createProgram(cli: Cli): Command {
   for (const add of [addAdd, addRemove, addCount]) add(program, cli)
   for (const add of [addConflicts, addResolve]) add(program, cli)
   for (const add of [addLink, addUnlink]) add(program, cli)
-  for (const add of [addHistory, addStatus]) add(program, cli)
+  for (const add of [addSchema, addHistory, addStatus]) add(program, cli)
   addServer(program, cli)
   return program
 }

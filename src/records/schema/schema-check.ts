@@ -29,11 +29,16 @@ export function checkSchemas(
     }
   checkVersions(old, next, reportOf(undefined))
   const pair = comparable(old, next, earlier)
-  for (const type of [undefined, ...typesOf(old, next)]) {
-    checkDeletePolicy(pair, type, reportOf(type))
-    checkFields(pair, type, reportOf(type))
+  const types = [undefined, ...typesOf(old, next)]
+  for (const type of types) {
+    checkFields(pair, { type, fields: declaredIn(pair.old, type) }, reportOf(type))
     const graph = pair.book.graphOf(type)
     if (graph !== undefined) stepFindings({ ...pair, type, graph }, reportOf(type))
+  }
+  // What nobody has named comes after what somebody has.
+  for (const type of types) {
+    checkDeletePolicy(pair, type, reportOf(type))
+    checkFields(pair, { type, fields: builtInFields(type) }, reportOf(type))
   }
   const order = ['error', 'loss', 'note']
   return [...found.values()].toSorted(
@@ -110,14 +115,16 @@ function checkDeletePolicy(pair: SchemaPair, type: string | undefined, report: R
   })
 }
 
-function checkFields(pair: SchemaPair, type: string | undefined, report: Report): void {
+function checkFields(
+  pair: SchemaPair,
+  { type, fields }: { readonly type: string | undefined; readonly fields: Iterable<string> },
+  report: Report,
+): void {
   const { old, next, book, readOld, readNext } = pair
   const id = recordOf(type)
-  const ofType = (document: SchemaDocument): Iterable<string> =>
-    type === undefined ? [] : (document.types.get(type)?.fields.keys() ?? [])
-  const declared = new Set([...old.fields.keys(), ...ofType(old)])
-  const declaredNext = new Set([...next.fields.keys(), ...ofType(next)])
-  for (const field of new Set([...declared, ...builtInFields(type)])) {
+  const declared = declaredIn(old, type)
+  const declaredNext = declaredIn(next, type)
+  for (const field of fields) {
     const names = namesIn(next.version, { field, from: old.version, type, book })
     const before = readOld.ruleOf(id, field)
     for (const name of names) {
@@ -135,6 +142,12 @@ function checkFields(pair: SchemaPair, type: string | undefined, report: Report)
       }
     }
   }
+}
+
+/** Fields that a schema names for records of a type. */
+function declaredIn(document: SchemaDocument, type: string | undefined): Set<string> {
+  const ofType = type === undefined ? undefined : document.types.get(type)?.fields.keys()
+  return new Set([...document.fields.keys(), ...(ofType ?? [])])
 }
 
 /** The names under which the values of a field show in another version. */
