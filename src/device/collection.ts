@@ -3,20 +3,20 @@
  *
  * All of it follows from the commits, and can be thrown away and built again.
  */
-import { bytesToHex, equalBytes, hexToBytes } from '../core/bytes.ts'
+import { bytesToHex, equalBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import type { FeedChain } from '../feed/chain.ts'
 import type { CommitStore, StoreChange } from '../feed/commit-store.ts'
 import { yjsClientId } from '../feed/descriptor.ts'
 import type { FeedDescriptor } from '../feed/descriptor.ts'
-import { CausalIndex } from '../records/causality.ts'
-import type { Place } from '../records/causality.ts'
+import type { CausalIndex, Place } from '../records/causality.ts'
 import { disputedPart, hasConflicts } from '../records/conflict-check.ts'
 import { ContentSum, recordHash } from '../records/content-hash.ts'
 import { canonicalFreeUpdate } from '../records/doc.ts'
 import { hasWaitingUpdates, settleFree, settlesForGood } from '../records/free-state.ts'
-import { decodeRecordState, encodeRecordState } from '../records/record-bytes.ts'
+import { decodeRecord, encodeRecordState } from '../records/record-bytes.ts'
 import { emptyRecord } from '../records/record-state.ts'
+import { encodeRecordCausality, type RecordCausality } from '../records/record-causality.ts'
 import type { RecordState, Writer } from '../records/record-state.ts'
 import type { Reading } from '../records/reading.ts'
 import { compareVersions } from '../records/record-version.ts'
@@ -25,44 +25,26 @@ import { summaryOf, viewRecord } from '../records/visibility.ts'
 import type { RecordView } from '../records/visibility.ts'
 import type { ContextEntry } from '../records/record-payload.ts'
 import type { Replica } from '../sync/replica.ts'
-import { segmentNamed } from './chain-lookup.ts'
 import { ConflictIndex } from './conflict-index.ts'
 import type { Standing } from './conflict-index.ts'
-
-/** What a commit had seen. */
-interface SeenContext {
-  readonly writer: string
-  readonly seq: number
-  readonly entries: readonly ContextEntry[]
-}
-
-/** An entry of a context whose commit is not held yet. */
-interface PendingEntry {
-  readonly writer: string
-  readonly seq: number
-  readonly entry: ContextEntry
-}
+import { SeenContexts, type CommitPlace } from './seen-contexts.ts'
 
 export class Collection {
   readonly id: string
   readonly #store: CommitStore
-  readonly #replica: Replica
-  causal = new CausalIndex()
-  readonly #pending = new Map<string, PendingEntry[]>()
-  #causalReady: Promise<void> | undefined
-  /** Contexts of this run whose rows may not be in the store when it is read. */
-  readonly #unread = new Set<SeenContext>()
+  readonly #contexts: SeenContexts
   /** Some record's part of the sum follows from what commits had seen, also from what a run before this one had not heard of yet. */
   #sumFollowsCausality = false
   /** While a collection that was empty is filled: all that it holds, so that nothing is looked up in vain. */
   #knownIds: Set<string> | undefined
   readonly #onItsWay = new Map<string, RecordState>()
+  /** Of records with several writers what was known of their causality when they were stored: enough to view them. */
+  readonly #stored = new WeakMap<RecordState, RecordCausality>()
   #sum = new ContentSum()
   #records = 0
   #isOfOlderForm = false
   readonly #index: ConflictIndex
 
-  readonly #integratedTo: (writer: string) => number
   readonly #reading: () => Reading
   readonly #nowMs: () => number
 
@@ -82,16 +64,23 @@ export class Collection {
   ) {
     this.id = id
     this.#store = ports.store
-    this.#replica = ports.replica
-    this.#integratedTo = ports.integratedTo
     this.#reading = ports.reading
     this.#nowMs = ports.nowMs
-    this.#index = new ConflictIndex(id, ports)
+    this.#contexts = new SeenContexts(id, ports)
+    this.#index = new ConflictIndex(id, {
+      ...ports,
+      rows: { encoded: (state) => this.#encoded(state), decoded: (row) => this.#decoded(row) },
+    })
   }
 
   /** How its records are read now. */
   get reading(): Reading {
     return this.#reading()
+  }
+
+  /** Who had seen what: complete after {@link causalityReady}. */
+  get causal(): CausalIndex {
+    return this.#contexts.causal
   }
 
   get contentHash(): string {
@@ -154,25 +143,15 @@ export class Collection {
     }
   }
 
-  /** Makes the writers of a feed known to the causal index: parents first. */
+  /** Makes the writers of a feed known to the causal index. */
   nameWriters(chain: FeedChain): void {
-    if (chain.segments.length === 0) this.causal.addWriter(chain.feed)
-    for (const [index, segment] of chain.segments.entries()) {
-      const parent = chain.segments[segment.parent]
-      this.causal.addWriter(
-        chain.writerOf(index),
-        parent === undefined
-          ? undefined
-          : { writer: chain.writerOf(segment.parent), seq: parent.to },
-      )
-    }
+    this.#contexts.nameWriters(chain)
   }
 
   /** Loads what commits had seen, once: needed as soon as two writers meet in a record. */
   causalityReady(): Promise<void> {
     this.#sumFollowsCausality = true
-    this.#causalReady ??= this.#loadCausality([...this.#unread])
-    return this.#causalReady
+    return this.#contexts.ready()
   }
 
   /** What arrives from others may be what a context of an earlier run waits for: whose records count has to be known first. */
@@ -180,76 +159,16 @@ export class Collection {
     return this.#sumFollowsCausality
   }
 
-  async #loadCausality(unread: readonly SeenContext[]): Promise<void> {
-    const feeds = [...this.#replica.descriptors()].filter(
-      ({ collection }) => bytesToHex(collection) === this.id,
-    )
-    for (const { feed } of feeds) this.nameWriters(this.#replica.chain(feed))
-    for (const { feed } of feeds) {
-      for await (const row of this.#store.contexts(feed)) {
-        const { writer, entries } = decodeContextRow(row.value)
-        await this.#see(writer, row.seq, entries)
-      }
-    }
-    for (const { writer, seq, entries } of unread) await this.#see(writer, seq, entries)
-  }
-
   /**
-   * A commit's context: what it names and we hold counts; the rest counts when it arrives.
-   *
-   * @returns the row to store
+   * A commit is about to become part of the records: what it had seen counts from now on. Returns the rows to be written.
    */
-  async sees(
-    feed: string,
-    writer: string,
-    seq: number,
-    id: Uint8Array,
-    context: readonly ContextEntry[],
-  ): Promise<StoreChange[]> {
-    if (context.length === 0) return []
-    if (this.#causalReady !== undefined) {
-      await this.#causalReady
-      await this.#see(writer, seq, context)
-    } else this.#unread.add({ writer, seq, entries: context })
-    return [{ kind: 'context', feed, seq, id, value: encodeContextRow(writer, context) }]
-  }
-
-  async #see(writer: string, seq: number, entries: readonly ContextEntry[]): Promise<void> {
-    const resolved: { writer: string; seq: number }[] = []
-    for (const entry of entries) {
-      const seen = await this.#writerAt(entry)
-      if (seen !== undefined) resolved.push({ writer: seen, seq: entry.seq })
-      else {
-        const waiting = this.#pending.get(entry.feed)
-        if (waiting === undefined) this.#pending.set(entry.feed, [{ writer, seq, entry }])
-        else waiting.push({ writer, seq, entry })
-      }
-    }
-    if (resolved.length > 0) this.causal.addSeen(writer, seq, resolved)
-  }
-
-  /**
-   * The writer whose commit is at a place, if its id is the one that is named and it has been integrated: only then the contexts on the
-   * way to it are complete.
-   */
-  async #writerAt(entry: ContextEntry): Promise<string | undefined> {
-    const chain = this.#replica.chain(entry.feed)
-    if (entry.seq > chain.seq) return undefined
-    const writer = await this.#writerNamed(chain, entry)
-    return writer !== undefined && this.#integratedTo(writer) >= entry.seq ? writer : undefined
-  }
-
-  async #writerNamed(chain: FeedChain, entry: ContextEntry): Promise<string | undefined> {
-    this.nameWriters(chain)
-    const place = { seq: entry.seq, idPrefix: bytesToHex(entry.id) }
-    const segment = await segmentNamed(this.#store, chain, place)
-    return segment === undefined ? undefined : chain.writerOf(segment)
+  sees(commit: CommitPlace, context: readonly ContextEntry[]): Promise<StoreChange[]> {
+    return this.#contexts.add(commit, context)
   }
 
   /** Commits that others have named and that are not part of the records here, and the writer that named each. */
-  *awaited(): Iterable<{ feed: string; seq: number; by: string }> {
-    for (const [feed, entries] of this.#pending)
-      for (const { writer, entry } of entries) yield { feed, seq: entry.seq, by: writer }
+  awaited(): Iterable<{ feed: string; seq: number; by: string }> {
+    return this.#contexts.awaited()
   }
 
   /**
@@ -258,31 +177,22 @@ export class Collection {
    * @param fresh - states of records that are not in the store yet, already in place
    */
   async integrated(feed: string, fresh: ReadonlyMap<string, RecordState>): Promise<Reconsidered> {
-    if (this.#causalReady === undefined) return nothingReconsidered
-    await this.#causalReady
-    const waiting = this.#pending.get(feed)
-    if (waiting === undefined) return nothingReconsidered
-    const resolved: PendingEntry[] = []
-    const still: PendingEntry[] = []
-    for (const each of waiting) {
-      if ((await this.#writerAt(each.entry)) === undefined) still.push(each)
-      else resolved.push(each)
-    }
-    if (resolved.length === 0) return nothingReconsidered
-    if (still.length === 0) this.#pending.delete(feed)
-    else this.#pending.set(feed, still)
+    const count = await this.#contexts.arrived(feed)
+    if (count === undefined) return nothingReconsidered
     // Their records were not touched by what arrived, but what replaces what may have changed.
     const ids = await this.#index.contested()
     const stored = await this.states([...ids].filter((id) => !fresh.has(id)))
     const contested = [...stored, ...[...fresh.values()].filter(({ id }) => ids.has(id))]
     const before = contested.map((state) => this.measure(state))
-    for (const { writer, seq, entry } of resolved) await this.#see(writer, seq, [entry])
-    const changes: StoreChange[] = []
+    const causalities = contested.map((state) => encodeRecordCausality(state, this.causal))
+    const changes = count()
     const moved: string[] = []
     for (const [index, state] of contested.entries()) {
       const after = this.measure(state)
       changes.push(...this.#recount(before[index]!, after))
       if (!isSame(before[index]!, after)) moved.push(state.id)
+      const causality = encodeRecordCausality(state, this.causal)
+      if (!isSameBytes(causality, causalities[index])) changes.push(this.#rowOf(this.#kept(state)))
     }
     return { changes, moved }
   }
@@ -298,7 +208,7 @@ export class Collection {
       for (const [index, state] of states.entries()) {
         if (state !== undefined) continue
         const row = rows[next++]
-        states[index] = row === undefined ? emptyRecord(ids[index]!) : decodeRecordState(row)
+        states[index] = row === undefined ? emptyRecord(ids[index]!) : this.#decoded(row)
       }
     }
     return states as RecordState[]
@@ -308,16 +218,16 @@ export class Collection {
     const newest = this.#onItsWay.get(id)
     if (newest !== undefined) return newest
     const row = await this.#store.record(this.id, id)
-    return row === undefined ? undefined : decodeRecordState(row)
+    return row === undefined ? undefined : this.#decoded(row)
   }
 
   /** States whose rows are being written: what is read until then is read from here. */
   onTheirWay(states: Iterable<RecordState>, written: Promise<void>): void {
     const these = [...states]
-    const contexts = [...this.#unread]
+    const contextsArrived = this.#contexts.onTheirWay()
     for (const state of these) this.#onItsWay.set(state.id, state)
     const arrived = (): void => {
-      for (const context of contexts) this.#unread.delete(context)
+      contextsArrived()
       for (const state of these) {
         if (this.#onItsWay.get(state.id) === state) this.#onItsWay.delete(state.id)
       }
@@ -326,17 +236,32 @@ export class Collection {
   }
 
   async *allStates(): AsyncIterable<RecordState> {
-    for await (const row of this.#store.allRecords(this.id)) yield decodeRecordState(row)
+    for await (const row of this.#store.allRecords(this.id)) yield this.#decoded(row)
+  }
+
+  #decoded(row: Uint8Array): RecordState {
+    const { state, causality } = decodeRecord(row)
+    if (causality !== undefined) this.#stored.set(state, causality)
+    return state
+  }
+
+  #encoded(state: RecordState): Uint8Array {
+    return encodeRecordState(state, this.#contexts.isLoaded ? this.causal : undefined)
   }
 
   async view(state: RecordState, reading = this.reading): Promise<RecordView> {
-    const settled = await this.settled(state)
-    this.#nameWritersOf(state)
-    return viewRecord(settled, this.causal, reading, this.#nowMs())
+    const stored = this.#contexts.isLoaded ? undefined : this.#stored.get(state)
+    if (stored !== undefined && !hasWaitingUpdates(state)) {
+      return viewRecord(state, stored, reading, this.#nowMs())
+    }
+    if (state.writers.size > 1) await this.causalityReady()
+    this.#contexts.nameWritersOf(state)
+    return viewRecord(this.#settledNow(state), this.causal, reading, this.#nowMs())
   }
 
   /** With the text and free types that count by what is known now. */
   async settled(state: RecordState): Promise<RecordState> {
+    if (!hasWaitingUpdates(state)) return state
     if (state.writers.size > 1) await this.causalityReady()
     return this.#settledNow(state)
   }
@@ -353,7 +278,7 @@ export class Collection {
 
   #settledNow(state: RecordState): RecordState {
     if (!hasWaitingUpdates(state)) return state
-    this.#nameWritersOf(state)
+    this.#contexts.nameWritersOf(state)
     return settleFree(state, this.causal)
   }
 
@@ -369,13 +294,6 @@ export class Collection {
     return compareVersions(a, b, this.causal)
   }
 
-  #nameWritersOf(state: RecordState): void {
-    for (const writer of state.writers.values()) {
-      if (!this.causal.has(writer.writer)) this.nameWriters(this.#replica.chain(writer.feed))
-      if (!this.causal.has(writer.writer)) this.causal.addWriter(writer.writer)
-    }
-  }
-
   /**
    * A record's new state, and its part of sum and count: `before` was measured before any context of this step counted. Returns the rows
    * to be written.
@@ -384,12 +302,17 @@ export class Collection {
     if (this.#knownIds?.add(after.id) !== undefined && this.#knownIds.size > knownIdsMax) {
       this.#knownIds = undefined
     }
-    const kept = settlesForGood(after) ? this.#settledNow(after) : after
-    const value = encodeRecordState(kept)
-    return [
-      { kind: 'record', collection: this.id, id: after.id, value },
-      ...this.#recount(before, this.measure(kept)),
-    ]
+    const kept = this.#kept(after)
+    return [this.#rowOf(kept), ...this.#recount(before, this.measure(kept))]
+  }
+
+  /** As it is stored. */
+  #kept(state: RecordState): RecordState {
+    return settlesForGood(state) ? this.#settledNow(state) : state
+  }
+
+  #rowOf(kept: RecordState): StoreChange {
+    return { kind: 'record', collection: this.id, id: kept.id, value: this.#encoded(kept) }
   }
 
   /** Replaces a record's part of sum and count. Returns the rows that change with it. */
@@ -404,7 +327,7 @@ export class Collection {
     const { id } = arrived
     if (arrived.writers.size === 0)
       return { id, exists: false, contested: false, disputed: undefined, hash: undefined }
-    if (arrived.writers.size > 1) this.#nameWritersOf(arrived)
+    if (arrived.writers.size > 1) this.#contexts.nameWritersOf(arrived)
     const state = this.#settledNow(arrived)
     const { exists, live, ...summary } = summaryOf(state, this.causal)
     const contested =
@@ -460,10 +383,7 @@ export class Collection {
     this.#records = 0
     this.#isOfOlderForm = false
     const indexRows = await this.#index.forget()
-    this.#pending.clear()
-    this.causal = new CausalIndex()
-    this.#causalReady = undefined
-    this.#unread.clear()
+    this.#contexts.forget()
     this.#sumFollowsCausality = false
     return [this.sumChange(), ...indexRows]
   }
@@ -473,7 +393,7 @@ export class Collection {
 const knownIdsMax = 50_000
 
 /** Of what is derived from commits: moves when rows that an older version wrote would be read wrongly. */
-const derivedForm = 2
+const derivedForm = 3
 
 /** What more knowledge of who had seen what has changed. */
 interface Reconsidered {
@@ -487,30 +407,15 @@ const nothingReconsidered: Reconsidered = { changes: [], moved: [] }
 function isSame(before: Measure, after: Measure): boolean {
   if (before.exists !== after.exists) return false
   if ((before.disputed === undefined) !== (after.disputed === undefined)) return false
-  if (before.hash === undefined || after.hash === undefined) return before.hash === after.hash
-  return equalBytes(before.hash, after.hash)
+  return isSameBytes(before.hash, after.hash)
+}
+
+function isSameBytes(one: Uint8Array | undefined, other: Uint8Array | undefined): boolean {
+  return one === undefined || other === undefined ? one === other : equalBytes(one, other)
 }
 
 /** What a record counts for in its collection. */
 export interface Measure extends Standing {
   readonly exists: boolean
   readonly hash: Uint8Array | undefined
-}
-
-function encodeContextRow(writer: string, entries: readonly ContextEntry[]): Uint8Array {
-  const out = new ByteWriter(32 * entries.length + 40).text(writer).varint(entries.length)
-  for (const entry of entries) out.bytes(hexToBytes(entry.feed)).varint(entry.seq).bytes(entry.id)
-  return out.finish()
-}
-
-function decodeContextRow(bytes: Uint8Array): { writer: string; entries: ContextEntry[] } {
-  const reader = new ByteReader(bytes, 'context row')
-  const writer = reader.text(64)
-  const entries = Array.from({ length: reader.count(21) }, () => ({
-    feed: bytesToHex(reader.bytes(16)),
-    seq: reader.varint(),
-    id: reader.bytes(4).slice(),
-  }))
-  reader.end()
-  return { writer, entries }
 }

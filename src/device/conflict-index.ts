@@ -8,7 +8,6 @@
 import { bytesToUtf8, utf8ToBytes } from '../core/bytes.ts'
 import type { CommitStore, StoreChange } from '../feed/commit-store.ts'
 import type { Reading } from '../records/reading.ts'
-import { decodeRecordState, encodeRecordState } from '../records/record-bytes.ts'
 import type { RecordState } from '../records/record-state.ts'
 import { IdRows } from './id-rows.ts'
 
@@ -21,12 +20,18 @@ export interface Standing {
   readonly disputed: RecordState | undefined
 }
 
+interface RecordRows {
+  encoded(state: RecordState): Uint8Array
+  decoded(row: Uint8Array): RecordState
+}
+
 const rowsAtOnce = 1_000
 const nothing = new Uint8Array(0)
 
 export class ConflictIndex {
   readonly #store: CommitStore
   readonly #reading: () => Reading
+  readonly #rows: RecordRows
   readonly #name: string
   readonly #contested: IdRows
   readonly #disputed: IdRows
@@ -37,9 +42,14 @@ export class ConflictIndex {
   /** No record has ever been written: the rows, none, are right for any reading. */
   #isEmpty = false
 
-  constructor(collection: string, ports: { store: CommitStore; reading: () => Reading }) {
+  /** @param ports.rows - of records, as the collection stores them */
+  constructor(
+    collection: string,
+    ports: { store: CommitStore; reading: () => Reading; rows: RecordRows },
+  ) {
     this.#store = ports.store
     this.#reading = ports.reading
+    this.#rows = ports.rows
     this.#name = `disputed-by/${collection}`
     this.#contested = new IdRows(ports.store, `contested-${collection}`)
     this.#disputed = new IdRows(ports.store, `disputed-${collection}`)
@@ -78,7 +88,7 @@ export class ConflictIndex {
 
   /** Of each record that shows a conflict what this follows from, as it is stored. Some that show none may be among them. */
   async disputed(): Promise<RecordState[]> {
-    return (await this.#disputed.values()).map(decodeRecordState)
+    return (await this.#disputed.values()).map((row) => this.#rows.decoded(row))
   }
 
   /**
@@ -117,7 +127,7 @@ export class ConflictIndex {
   }
 
   #disputedRow({ id, disputed }: Standing): StoreChange {
-    return this.#disputed.set(id, disputed && encodeRecordState(disputed))
+    return this.#disputed.set(id, disputed && this.#rows.encoded(disputed))
   }
 
   #change(): StoreChange[] {

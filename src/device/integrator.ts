@@ -381,10 +381,12 @@ export class Integrator {
       if (!hidden)
         changes.push(
           ...(await collection.sees(
-            descriptor.feed,
-            writer.writer,
-            whole.seq,
-            whole.id,
+            {
+              feed: descriptor.feed,
+              writer: writer.writer,
+              seq: whole.seq,
+              id: whole.id,
+            },
             payload.context,
           )),
         )

@@ -336,10 +336,7 @@ export class RecordWriter {
     // Nothing is said to have been seen by a commit that will not be.
     if (!this.#isTip(feed)) throw new FeedMoved()
     const changes: StoreChange[] = await collection.sees(
-      feed.descriptor.feed,
-      writer.writer,
-      last.seq,
-      last.id,
+      { feed: feed.descriptor.feed, writer: writer.writer, seq: last.seq, id: last.id },
       context,
     )
     // From here on nothing is awaited until the chain is staged: no other branch of this feed can get in between.

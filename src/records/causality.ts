@@ -89,6 +89,12 @@ export class CausalIndex {
     return this.#pastOf(this.#indexOf(of.writer), of.seq).reached[this.#indexOf(writer)] ?? 0
   }
 
+  /** Of each of these writers, the seq up to which its commits lie in the causal past of a commit; 0 for none. */
+  reachOf({ writer, seq }: Place, writers: readonly WriterId[]): readonly number[] {
+    const { reached } = this.#pastOf(this.#indexOf(writer), seq)
+    return writers.map((each) => reached[this.#indexOf(each)] ?? 0)
+  }
+
   #indexOf(writer: WriterId): number {
     const index = this.#indexes.get(writer)
     assert(index !== undefined, 'the writer has been added')

@@ -2,7 +2,9 @@
 import { bytesToHex, hexToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { limits } from '../core/limits.ts'
+import type { CausalIndex } from './causality.ts'
 import type { FreeCommit, FreeState, WaitingUpdate } from './free-state.ts'
+import { encodeRecordCausality, RecordCausality } from './record-causality.ts'
 import type { AcceptedWrite, RecordState, WriterState } from './record-state.ts'
 import { slotOf } from './slots.ts'
 import { WriteDecoder, WriteEncoder } from './write-bytes.ts'
@@ -10,16 +12,34 @@ import { WriteDecoder, WriteEncoder } from './write-bytes.ts'
 const format = 2
 const anyBytes = Number.MAX_SAFE_INTEGER
 
-export function encodeRecordState(state: RecordState): Uint8Array {
+/** @param index - of the record's collection: what it knows of the record's commits is kept with them */
+export function encodeRecordState(
+  state: RecordState,
+  index?: Pick<CausalIndex, 'reachOf'>,
+): Uint8Array {
   const out = new ByteWriter(1024)
   out.u8(format).text(state.id).varint(state.writers.size)
   const writes = new WriteEncoder(out)
   for (const writer of state.writers.values()) encodeWriter(out, writer, writes)
+  const causality = index && encodeRecordCausality(state, index)
+  if (causality !== undefined) out.lengthPrefixed(causality)
   return out.finish()
 }
 
 /** @throws HavenError `MALFORMED` when the store gave something else than {@link encodeRecordState} wrote */
 export function decodeRecordState(bytes: Uint8Array): RecordState {
+  return decodeRecord(bytes).state
+}
+
+/**
+ * Also with what was known of its causality when it was stored: it can be viewed with that, whatever else is there.
+ *
+ * @throws HavenError `MALFORMED`
+ */
+export function decodeRecord(bytes: Uint8Array): {
+  readonly state: RecordState
+  readonly causality: RecordCausality | undefined
+} {
   const reader = new ByteReader(bytes, 'state of a record')
   if (reader.u8() !== format) reader.fail('a format that this version does not know')
   const id = reader.text(limits.recordIdBytes)
@@ -29,8 +49,10 @@ export function decodeRecordState(bytes: Uint8Array): RecordState {
     const writer = decodeWriter(reader, writes)
     writers.set(writer.writer, writer)
   }
+  const state = { id, writers }
+  const seen = reader.remaining === 0 ? undefined : reader.lengthPrefixed(anyBytes)
   reader.end()
-  return { id, writers }
+  return { state, causality: seen && new RecordCausality(state, seen) }
 }
 
 /** The id alone, without reading the rest. */
@@ -55,8 +77,8 @@ function encodeWriter(out: ByteWriter, writer: WriterState, encoder: WriteEncode
       (beside.length > 0 ? withBeside : 0) |
       (free === undefined ? 0 : withFree),
   )
-  out.lengthPrefixed(hexToBytes(writer.writer))
-  if (isBranch) out.lengthPrefixed(hexToBytes(writer.feed))
+  out.bytes(hexToBytes(writer.writer))
+  if (isBranch) out.bytes(hexToBytes(writer.feed))
   out.varint(lastSeq).varint(writer.clientId).varint(baseClock).varint(writer.nextClock)
   encoder.begin({ seq: lastSeq, clock: baseClock })
   out.varint(writes.size)
@@ -78,8 +100,9 @@ function byClock(writes: ReadonlyMap<string, AcceptedWrite>): Iterable<AcceptedW
 
 function decodeWriter(reader: ByteReader, decoder: WriteDecoder): WriterState {
   const head = reader.u8()
-  const writer = bytesToHex(reader.lengthPrefixed(32))
-  const feed = (head & branch) === 0 ? writer : bytesToHex(reader.lengthPrefixed(32))
+  const isBranch = (head & branch) !== 0
+  const writer = bytesToHex(reader.bytes(isBranch ? 32 : 16))
+  const feed = isBranch ? bytesToHex(reader.bytes(16)) : writer
   const lastSeq = reader.varint()
   const clientId = reader.varint()
   const baseClock = reader.varint()

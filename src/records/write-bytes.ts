@@ -19,14 +19,15 @@ const valueShared = 2 << 2
 const valueSame = 3 << 2
 const valueMask = 3 << 2
 const withUnseen = 1 << 4
-// … its commit: that of the write before, one that comes first here, or an earlier one by its index, …
-const stampNew = 1 << 5
+// … its commit: that of the write before, a later one, an earlier one by its index, or any other, …
+const stampLater = 1 << 5
 const stampEarlier = 2 << 5
+const stampAny = 3 << 5
 const stampMask = 3 << 5
 // … and whether it stands elsewhere than right behind the write before.
 const withClock = 1 << 7
 
-// The lowest bits of a commit's seq.
+// What else there is to say of a commit.
 const withCounter = 1
 const withOrigin = 2
 
@@ -79,7 +80,14 @@ export class WriteEncoder {
     const shared = isSame || known?.value === undefined ? undefined : sharedEnds(known.value, value)
     const kind = op === 'put' ? opPut : op === 'delete' ? opDelete : opOther
     const earlier = commit === this.#last ? undefined : this.#stamps.get(commit)
-    const stamp = commit === this.#last ? 0 : earlier === undefined ? stampNew : stampEarlier
+    const stamp =
+      commit === this.#last
+        ? 0
+        : earlier !== undefined
+          ? stampEarlier
+          : commit.seq >= this.#seq && commit.time.ms >= this.#stamp.time.ms
+            ? stampLater
+            : stampAny
     out.u8(
       kind |
         (value === undefined
@@ -93,8 +101,8 @@ export class WriteEncoder {
         stamp |
         (clock === this.#clock ? 0 : withClock),
     )
-    if (stamp === stampNew) this.#newStamp(commit)
-    else if (earlier !== undefined) out.varint(earlier)
+    if (earlier !== undefined) out.varint(earlier)
+    else if (stamp !== 0) this.#newStamp(commit, stamp === stampLater ? plain : folded)
     this.#last = commit
     if (clock !== this.#clock) out.varint(folded(clock - this.#clock))
     this.#clock = clock + 1
@@ -115,17 +123,15 @@ export class WriteEncoder {
     for (const { feed, seq } of unseen) out.lengthPrefixed(hexToBytes(feed)).varint(seq)
   }
 
-  #newStamp(commit: CommitStamp): void {
+  #newStamp(commit: CommitStamp, numbered: (difference: number) => number): void {
     const { seq, time, schemaVersion, actor } = commit
     const before = this.#stamp
     const isElse = schemaVersion !== before.schemaVersion || actor !== before.actor
+    const more = (time.counter === 0 ? 0 : withCounter) | (isElse ? withOrigin : 0)
     this.#out
-      .varint(
-        folded(seq - this.#seq) * 4 +
-          (time.counter === 0 ? 0 : withCounter) +
-          (isElse ? withOrigin : 0),
-      )
-      .varint(folded(time.ms - before.time.ms))
+      .varint(numbered(seq - this.#seq) * 2 + (more === 0 ? 0 : 1))
+      .varint(numbered(time.ms - before.time.ms))
+    if (more !== 0) this.#out.u8(more)
     if (time.counter !== 0) this.#out.varint(time.counter)
     if (isElse) this.#out.varint(schemaVersion).text(actor)
     this.#stamps.set(commit, this.#stamps.size)
@@ -178,19 +184,19 @@ export class WriteDecoder {
     if (how === stampEarlier) {
       return this.#stamps[reader.varint()] ?? reader.fail('a write of no commit')
     }
-    return how === stampNew
-      ? this.#newStamp()
-      : (this.#last ?? reader.fail('a first write without a commit'))
+    if (how !== 0) return this.#newStamp(how === stampLater ? plain : unfolded)
+    return this.#last ?? reader.fail('a first write without a commit')
   }
 
-  #newStamp(): CommitStamp {
+  #newStamp(difference: (number: number) => number): CommitStamp {
     const reader = this.#reader
     const before = this.#stamp
     const head = reader.varint()
-    const seq = this.#seq + unfolded(Math.floor(head / 4))
-    const ms = before.time.ms + unfolded(reader.varint())
-    const counter = (head & withCounter) === 0 ? 0 : reader.varint()
-    const isElse = (head & withOrigin) !== 0
+    const seq = this.#seq + difference(Math.floor(head / 2))
+    const ms = before.time.ms + difference(reader.varint())
+    const more = head % 2 === 0 ? 0 : reader.u8()
+    const counter = (more & withCounter) === 0 ? 0 : reader.varint()
+    const isElse = (more & withOrigin) !== 0
     const schemaVersion = isElse ? reader.varint() : before.schemaVersion
     const actor = isElse ? reader.text(limits.actorBytes) : before.actor
     const stamp: CommitStamp = { seq, time: { ms, counter }, schemaVersion, actor }
@@ -271,6 +277,10 @@ function isLowSurrogate(code: number): boolean {
 /** 0, -1, 1, -2, 2, … as 0, 1, 2, 3, 4, …: small numbers of either sign take few bytes. */
 function folded(difference: number): number {
   return difference < 0 ? -2 * difference - 1 : 2 * difference
+}
+
+function plain(difference: number): number {
+  return difference
 }
 
 function unfolded(number: number): number {

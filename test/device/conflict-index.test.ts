@@ -3,6 +3,7 @@ import { expect, onTestFinished, test } from 'vitest'
 
 import { ConflictIndex } from '../../src/device/conflict-index.ts'
 import type { Standing } from '../../src/device/conflict-index.ts'
+import { decodeRecordState, encodeRecordState } from '../../src/records/record-bytes.ts'
 import { emptyRecord } from '../../src/records/record-state.ts'
 import { builtInReading } from '../../src/records/schema/schema-book.ts'
 import { openLevelStore } from '../../src/store/level-store.ts'
@@ -20,7 +21,8 @@ interface Schema {
 
 async function indexOn(store: LevelStore, schema: Schema, isEmpty = false): Promise<ConflictIndex> {
   const reading = () => ({ ...builtInReading, digest: schema.digest })
-  const index = new ConflictIndex('c', { store, reading })
+  const rows = { encoded: encodeRecordState, decoded: decodeRecordState }
+  const index = new ConflictIndex('c', { store, reading, rows })
   await index.restore(isEmpty)
   return index
 }

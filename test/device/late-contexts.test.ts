@@ -41,6 +41,17 @@ function slowContexts({ store }: TestDevice): () => boolean {
   return () => isSlow
 }
 
+/** How often the store has been asked this since. */
+function countCalls({ store }: TestDevice, name: 'contexts' | 'idsAt'): () => number {
+  let calls = 0
+  const original = store[name].bind(store) as (...all: unknown[]) => never
+  store[name] = (...all: unknown[]) => {
+    calls++
+    return original(...all)
+  }
+  return () => calls
+}
+
 async function untilTrue(isTrue: () => boolean): Promise<void> {
   while (!isTrue()) await pause(1)
 }
@@ -91,6 +102,53 @@ describe('what a commit had seen counts', () => {
     await c.set('r1', { f0: '3' })
     const { conflicts } = await c.operations.get('records', 'r1')
     expect([...conflicts.keys()]).toEqual([])
+    await expectRightSum(c)
+  })
+
+  test('when the record is read after a restart, with nothing loaded of all the others', async () => {
+    await enrolThree()
+    const fromA = await feedAfter(a, 'r1', 'r2')
+    await b.take(a, fromA)
+    const fromB = await feedAfter(b, 'r1')
+    await c.take(a, fromA, 1)
+    await c.take(b, fromB)
+    const fields = async () => [...(await c.operations.get('records', 'r1')).conflicts.keys()]
+    expect(await fields()).toEqual(['f0'])
+    await c.restart()
+    const loadedBefore = countCalls(c, 'contexts')
+    expect(await fields()).toEqual(['f0'])
+    expect(loadedBefore()).toBe(0)
+    await c.take(a, fromA)
+    expect(await fields()).toEqual([])
+    await c.restart()
+    const loadedAfter = countCalls(c, 'contexts')
+    expect(await fields()).toEqual([])
+    expect(loadedAfter()).toBe(0)
+  })
+
+  test('after a restart, and what it names is not looked up again', async () => {
+    await enrolThree()
+    const fromA = await feedAfter(a, 'r1', 'r2', 'r3')
+    await b.take(a, fromA, 1)
+    const fromB = await feedAfter(b, 'r1')
+    await b.take(a, fromA)
+    await feedAfter(b, 'r2')
+    // The first commit of B names what is here, the second what is not.
+    await c.take(a, fromA, 1)
+    await c.take(b, fromB)
+    await c.take(a, fromA)
+    // The last commit of a feed is known without being looked up.
+    await a.set('r4', { f0: '4' })
+    await c.take(a, fromA)
+    await c.restart()
+    const lookedUp = countCalls(c, 'idsAt')
+    const collection = await c.collection()
+    await collection.causalityReady()
+    expect([...collection.awaited()]).toEqual([])
+    expect(collection.causal.isInPast({ writer: fromA, seq: 3 }, { writer: fromB, seq: 2 })).toBe(
+      true,
+    )
+    expect(lookedUp()).toBe(0)
     await expectRightSum(c)
   })
 })

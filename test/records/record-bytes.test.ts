@@ -40,11 +40,8 @@ const anyState: fc.Arbitrary<RecordState> = fc
     id: anyText,
     writers: fc.array(
       fc.record({
-        writer: fc.oneof(
-          anyFeed,
-          anyFeed.map((feed) => feed + feed),
-        ),
         feed: anyFeed,
+        isBranch: fc.boolean(),
         lastSeq: fc.nat(),
         clientId: fc.nat(2 ** 53 - 1),
         baseClock: fc.nat(9),
@@ -69,10 +66,11 @@ const anyState: fc.Arbitrary<RecordState> = fc
   .map(({ id, writers }) => ({
     id,
     writers: new Map(
-      writers.map(({ stamps, writes, ...writer }) => [
-        writer.writer,
+      writers.map(({ stamps, writes, isBranch, ...writer }) => [
+        isBranch ? writer.feed + writer.feed : writer.feed,
         {
           ...writer,
+          writer: isBranch ? writer.feed + writer.feed : writer.feed,
           beside: writes
             .slice(0, 2)
             .map(({ stamp, ...write }) => ({ ...write, commit: stamps[stamp % stamps.length]! })),
