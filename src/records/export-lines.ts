@@ -1,4 +1,5 @@
 /** A record as an export has it: docs/data-model.md, "FHIR". */
+import { compareText } from './candidates.ts'
 import { isResourceId, resourceText } from './fhir.ts'
 import { elementsOf } from './json-text.ts'
 import { provenanceText, type ReviewContext } from './review-provenance.ts'
@@ -38,10 +39,13 @@ export function exportLines(
   if (!isResourceId(id)) {
     return [id.includes('/') ? resourceText(id, exported) : plainText(id, exported)]
   }
-  const kept = new Map([...view.kept].filter(([field]) => exported.has(field)))
+  const kept = new Map(
+    [...view.kept]
+      .filter(([field, values]) => exported.has(field) && joinedLists(values) === undefined)
+      .toSorted(([a], [b]) => compareText(a, b)),
+  )
   const conflicts = view.conflicts.filter(({ field }) => !isPartOfId(id, field))
-  const hasFurtherValues = [...kept.values()].some((values) => joinedLists(values) === undefined)
-  const tags = tagsOf({ conflicts }, hasFurtherValues)
+  const tags = tagsOf(conflicts, kept.size > 0)
   if (tags.length === 0) return [resourceText(id, exported)]
   const meta = withTags(exported.get('meta'), tags)!
   const others = [...exported].filter(([field]) => field !== 'meta')

@@ -39,7 +39,7 @@ const displayLength = 120
 /**
  * The resource as JSON text, the same for the same view. It has one id for each record, so that a receiving system replaces the older one.
  *
- * @param view - with a conflict, or values that were kept together
+ * @param view - with a conflict, or values that were kept together and do not all stand in the resource
  */
 export function provenanceText(view: RecordView, context: ReviewContext): string {
   const statements = statementsOf(view, context)
@@ -106,9 +106,7 @@ function statementsOf(view: RecordView, { exported }: ReviewContext): Statement[
     const settled = keeps(view)
     // In another version of the schema the field may have another name.
     const write = settled.findLast(({ field }) => field === element) ?? settled.at(-1)!
-    // Lists have become one.
-    const others = exported.get(element) === values[0] ? values.slice(1) : []
-    return others.map((value) => ({ element, op: 'put', value, write }))
+    return values.slice(1).map((value) => ({ element, op: 'put', value, write }))
   })
   return [...inDispute, ...kept]
 }

@@ -28,10 +28,7 @@ const furtherValues: ReviewTag = {
 }
 
 /** In a fixed order; none for what is as people left it. */
-export function tagsOf(
-  { conflicts }: Pick<RecordView, 'conflicts'>,
-  hasFurtherValues: boolean,
-): ReviewTag[] {
+export function tagsOf(conflicts: RecordView['conflicts'], hasFurtherValues: boolean): ReviewTag[] {
   return [
     ...(conflicts.some(({ field }) => field !== '') ? [unreviewedConflict] : []),
     ...(conflicts.some(({ field }) => field === '') ? [unreviewedDeletion] : []),
