@@ -367,7 +367,7 @@ export interface DeviceStatus {
   peers: PeerStatus[]
   collections: Record<string, { records: number; contentHash: string }>
   clock: { feeds: number; commits: number; digest: string }
-  /** e.g. `MARK_NOT_WRITABLE`, `STORE_DAMAGED`, `STORE_REPAIRED`, `FEED_FORKED`, `COMMITS_HIDDEN`, `WAITING_FOR_KEY`. */
+  /** e.g. `MARK_NOT_WRITABLE`, `STORE_DAMAGED`, `STORE_REPAIRED`, `FEED_FORKED`, `COMMITS_HIDDEN`, `WAITING_FOR_KEY`, `SCHEMA_NOT_UNDERSTOOD`. */
   notices: Notice[]
   /** True while `up` runs. */
   running: boolean

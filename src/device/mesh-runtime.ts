@@ -241,6 +241,15 @@ export class MeshRuntime {
         message: `${waiting} feeds can be read as soon as a device that has their key is near.`,
       })
     }
+    const notUnderstood = [...this.control.membership.collections.keys()].filter((id) =>
+      this.schemas.heardOf(id).some(({ counts, understood }) => counts && !understood),
+    ).length
+    if (notUnderstood > 0) {
+      notices.push({
+        code: 'SCHEMA_NOT_UNDERSTOOD',
+        message: `${notUnderstood} collections have a schema that this device does not understand (haven schema list): update it, or let it meet another device.`,
+      })
+    }
     const forked = [...this.replica.chains()].filter((chain) => chain.forked).length
     if (this.control.isRetiring) notices.push(retiringNotice)
     if (forked > 0) {

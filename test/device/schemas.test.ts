@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { bytesToHex } from '../../src/core/bytes.ts'
 import type { Conflict } from '../../src/device/api.ts'
 import { ConflictOperations } from '../../src/device/conflict-operations.ts'
+import { factTypes } from '../../src/identity/control-fact.ts'
 import { SchemaOperations } from '../../src/device/schema-operations.ts'
 import { connect, sameClock, TestMesh, until } from './support/test-device.ts'
 import type { TestDevice } from './support/test-device.ts'
@@ -314,6 +315,24 @@ test('what was written in a version that is not known yet is shown as such, and 
   await meet(admin, late)
   expect(await conflictsOf(late)).toEqual([])
   expect(await fieldsOf(late)).toMatchObject({ weight: '70' })
+})
+
+test('a schema of a newer program is said to be that, and records by it are not guessed at', async () => {
+  const mesh = await TestMesh.found()
+  const admin = mesh.founder
+  const { id } = await admin.collection()
+  const text = JSON.stringify({ collection: 'records', version: 1, hologram: true })
+  const schema = admin.runtime.sealLabel(text, factTypes.schema)!
+  await admin.facts([{ kind: 'schema', collection: id, version: 1, schema }])
+  expect(schemas(admin).list('records')).toMatchObject([
+    { version: 0, versions: [{ version: 0 }, { version: 1, state: 'not-understood' }] },
+  ])
+  expect(admin.runtime.notices.map(({ code }) => code)).toContain('SCHEMA_NOT_UNDERSTOOD')
+  await expect(apply(admin, { collection: 'records', version: 2 })).rejects.toMatchObject({
+    code: 'SCHEMA_VERSION',
+  })
+  // What the text is can be read all the same.
+  expect(schemas(admin).text('records', 1).text).toBe(text)
 })
 
 test('also where no version that is known changes any field', async () => {

@@ -13,8 +13,8 @@ import type { DeletePolicy, FieldRule, Rank } from '../reading.ts'
 import { FieldRules } from './field-rules.ts'
 
 /** Names of rows that are no resource type. */
-export const anyRecord = 'any record'
-export const anyResource = 'any resource'
+const anyRecord = 'any record'
+const anyResource = 'any resource'
 
 type MvrFields = Readonly<Partial<Record<Rank, readonly string[]>>>
 

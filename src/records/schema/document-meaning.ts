@@ -100,7 +100,7 @@ function problemOfDefault(value: string, rule: FieldRule | undefined): string | 
 }
 
 /** What this document itself says of a field. */
-export function ruleIn(
+function ruleIn(
   document: SchemaDocument,
   type: string | undefined,
   field: string,

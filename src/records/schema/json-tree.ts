@@ -12,21 +12,21 @@ export interface JsonObject extends Placed {
   readonly kind: 'object'
   readonly members: ReadonlyMap<string, JsonMember>
 }
-export interface JsonMember {
+interface JsonMember {
   /** Of the name. */
   readonly at: number
   readonly value: JsonNode
 }
-export interface JsonArray extends Placed {
+interface JsonArray extends Placed {
   readonly kind: 'array'
   readonly elements: readonly JsonNode[]
 }
-export interface JsonString extends Placed {
+interface JsonString extends Placed {
   readonly kind: 'string'
   readonly value: string
 }
 /** A number (its lexeme is kept), `true`, `false` or `null`. */
-export interface JsonLiteral extends Placed {
+interface JsonLiteral extends Placed {
   readonly kind: 'number' | 'boolean' | 'null'
   readonly text: string
 }

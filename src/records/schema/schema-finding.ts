@@ -15,7 +15,7 @@ export interface SchemaFinding {
   readonly message: string
 }
 
-export type FindingTopic =
+type FindingTopic =
   | 'collection'
   | 'version'
   | 'field'
@@ -29,11 +29,6 @@ export type FindingTopic =
   | 'map'
 
 export type Report = (finding: Omit<SchemaFinding, 'type'>) => void
-
-/** Whether anything is lost, or such a schema can't be applied at all. */
-export function losesAnything(findings: readonly SchemaFinding[]): boolean {
-  return findings.some(({ severity }) => severity !== 'note')
-}
 
 /** Two versions, one after the other, and those that are known besides. */
 export interface SchemaPair {
