@@ -9,7 +9,7 @@ import { uuidOf } from './record-payload.ts'
 import { reviewSystem, type ReviewTag } from './review-tags.ts'
 import type { LiveWrite, RecordView } from './visibility.ts'
 
-export interface ReviewDevice {
+interface ReviewDevice {
   readonly id: string
   readonly name: string | null
 }

@@ -9,7 +9,9 @@ const bufferLength = 64 * 1024
 export function addExport(program: Command, cli: Cli): void {
   program
     .command('export')
-    .description('write all records to standard output, as NDJSON, exactly as they are')
+    .description(
+      'write all records to standard output, as NDJSON, as they are; what nobody has reviewed is tagged',
+    )
     .option('--collection <name>', 'only these')
     .action(async ({ collection }: { collection?: string }, command: Command) => {
       await using opened = await openOperations(cli, globalsOf(command, cli))
