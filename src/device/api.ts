@@ -412,7 +412,10 @@ export interface DeviceOperations {
     sources: Iterable<ImportSource> | AsyncIterable<ImportSource>,
     options?: { onProgress?: (progress: ImportProgress) => void },
   ): Promise<ImportResult>
-  /** NDJSON lines without the line feed, sorted by id. */
+  /**
+   * NDJSON lines without the line feed, sorted by id. A FHIR resource with something that nobody has reviewed is tagged, and followed by a Provenance that has the
+   * other values; an import leaves both out.
+   */
   export(collection?: string): AsyncIterable<string>
   list(collection: string): Promise<{ id: string }[]>
   /** @throws HavenError `NOT_FOUND` */
