@@ -86,6 +86,7 @@ export const operations: { [M in Method]: OperationOf<M> } = {
       optional(
         options<InviteOptions>({
           role: oneOf('admin', 'clinician', 'viewer', 'courier'),
+          bridge: boolean,
           ttlMs: number,
         }),
       ),
@@ -126,5 +127,9 @@ export const operations: { [M in Method]: OperationOf<M> } = {
   applySchema: { kind: 'call', args: [text, optional(options({ force: boolean }))] },
   pinSchema: { kind: 'call', args: [text, orNull(number)] },
   recordStatus: { kind: 'call', args: [text, text] },
+  addServer: { kind: 'call', args: [text] },
+  allowServer: { kind: 'call', args: [optional(text)] },
+  pauseBridge: { kind: 'call', args: [boolean] },
+  bridgeStatus: { kind: 'call', args: [] },
   status: { kind: 'call', args: [] },
 }

@@ -39,9 +39,13 @@ export interface UpOptions {
   /** Typed addresses that are dialled again and again. */
   peers?: string[] | undefined
   mdns?: boolean | undefined
+  /** `auto`: while it is up, every server of the mesh may be used without being allowed. */
+  bridge?: 'auto' | undefined
 }
 export interface InviteOptions {
   role?: Exclude<RoleName, 'server'> | undefined
+  /** May hand everything over to the mesh's servers; admins may anyway. */
+  bridge?: boolean | undefined
   ttlMs?: number | undefined
 }
 export interface Invitation {
@@ -356,6 +360,32 @@ export interface PeerStatus {
   ahead: number | null
   lastSeen: string | null
 }
+/** This device as a bridge between its camp and the mesh's servers. */
+export interface BridgeStatus {
+  /** Its certificate lets it. */
+  mayBridge: boolean
+  paused: boolean
+  /** True while `up` runs. */
+  running: boolean
+  servers: ServerStatus[]
+}
+export interface ServerStatus {
+  device: DeviceInfo
+  addresses: string[]
+  /** Somebody at this device has said that it may be used. */
+  allowed: boolean
+  /** `waiting`: for the next try; `idle`: not to be connected with. */
+  state: 'connected' | 'connecting' | 'waiting' | 'idle'
+  /** When the state began. */
+  since: string | null
+  nextTry: string | null
+  /** Why the last try, or the last connection, ended. */
+  problem: { code: string; message: string } | null
+  /** As for every other device. */
+  behind: number | null
+  ahead: number | null
+  lastSeen: string | null
+}
 /** Something that a person should know about, by a stable code. */
 export interface Notice {
   code: string
@@ -499,6 +529,22 @@ export interface DeviceOperations {
    * @throws HavenError `NOT_FOUND`
    */
   pinSchema(collection: string, version: number | null): Promise<CollectionSchemas>
+  /**
+   * Lets a server into the mesh, by the code that `haven server invite` shows there.
+   *
+   * @throws HavenError `NOT_ALLOWED` unless this device is an admin, `SERVER_NOT_FOUND`, `INVITATION_INVALID`, `INVITATION_EXPIRED`,
+   *   `INVITATION_USED`
+   */
+  addServer(code: string): Promise<ServerStatus>
+  /**
+   * This device may use a server: all that there are, or one by its name or the beginning of its id.
+   *
+   * @throws HavenError `NOT_FOUND`, `NOT_ALLOWED`
+   */
+  allowServer(server?: string): Promise<BridgeStatus>
+  /** Servers are left alone until it is taken back. */
+  pauseBridge(paused: boolean): Promise<BridgeStatus>
+  bridgeStatus(): Promise<BridgeStatus>
   status(): Promise<DeviceStatus>
 }
 

@@ -25,6 +25,7 @@ import type { Mark } from '../store/mark.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
 import type {
   AppliedSchema,
+  BridgeStatus,
   CollectionSchemas,
   Conflict,
   ConflictsOptions,
@@ -56,10 +57,12 @@ import type {
   Resolution,
   ResolveOptions,
   SchemaText,
+  ServerStatus,
   UpOptions,
   WriteOptions,
   WriteResult,
 } from './api.ts'
+import { Bridging } from './bridging.ts'
 import { ConflictOperations } from './conflict-operations.ts'
 import { offerDocuments } from './documents-of.ts'
 import { foundMesh } from './founding.ts'
@@ -169,6 +172,7 @@ class LocalDevice implements Device {
   #runtime: MeshRuntime | undefined
   #docs: LiveDocs | undefined
   #host: MeshHost | undefined
+  #bridging: Bridging | undefined
   #closing: Promise<void> | undefined
   #recovering: Promise<void> | undefined
   readonly #stopRecovering = Promise.withResolvers<void>()
@@ -214,6 +218,13 @@ class LocalDevice implements Device {
     if (this.#docs === undefined) this.#docs = this.#newDocs(runtime)
     else await this.#docs.resume(runtime)
     this.#runtime = runtime
+    this.#bridging = await Bridging.open({
+      runtime,
+      clock: systemClock,
+      random: systemRandom,
+      log: (event, details) =>
+        this.#parts.options.log?.({ level: 'debug', code: 'BRIDGE', message: event, ...details }),
+    })
     const founding = await store.secret('founding/facts')
     if (founding !== undefined) {
       // A founding that was interrupted is finished.
@@ -518,7 +529,9 @@ class LocalDevice implements Device {
 
   // ---- running ----
 
-  async up({ listen, peers = [], mdns = true }: UpOptions = {}): Promise<{ addresses: string[] }> {
+  async up({ listen, peers = [], mdns = true, bridge }: UpOptions = {}): Promise<{
+    addresses: string[]
+  }> {
     const runtime = this.#running()
     if (this.#host !== undefined) throw new HavenError('USAGE', 'This device is up already.')
     const { createMeshHost } = await import('../mesh/mesh-host.ts')
@@ -538,7 +551,7 @@ class LocalDevice implements Device {
         this.#parts.options.log?.({ level: 'debug', code: 'MESH', message: event, ...details }),
     })
     this.#host = host
-    this.#upAgain = { listen, peers, mdns }
+    this.#upAgain = { listen, peers, mdns, bridge }
     runtime.driver.resume()
     try {
       await host.start()
@@ -547,6 +560,7 @@ class LocalDevice implements Device {
       throw error
     }
     const addresses = host.addresses()
+    this.#bridging?.up({ auto: bridge === 'auto' })
     runtime.emit({ event: 'ready', addresses })
     return { addresses }
   }
@@ -578,6 +592,7 @@ class LocalDevice implements Device {
   /** Returns whether the store takes writes again. */
   async #reopen(): Promise<boolean> {
     const wasUp = this.#host !== undefined
+    await this.#bridging?.close()
     await this.#host?.stop()
     this.#host = undefined
     await this.#runtime?.close()
@@ -616,6 +631,27 @@ class LocalDevice implements Device {
   async invite(options: InviteOptions = {}): Promise<Invitation> {
     const runtime = this.#running()
     return runtime.inviter.invite(options, this.#host?.addresses() ?? [])
+  }
+
+  #bridge(): Bridging {
+    this.#running()
+    return this.#bridging!
+  }
+
+  async addServer(code: string): Promise<ServerStatus> {
+    return this.#bridge().add(code)
+  }
+
+  async allowServer(server?: string): Promise<BridgeStatus> {
+    return this.#bridge().allow(server)
+  }
+
+  async pauseBridge(paused: boolean): Promise<BridgeStatus> {
+    return this.#bridge().pause(paused)
+  }
+
+  async bridgeStatus(): Promise<BridgeStatus> {
+    return this.#bridge().status()
   }
 
   async invitationUsed(code: string, signal?: AbortSignal): Promise<DeviceInfo | null> {
@@ -755,6 +791,7 @@ class LocalDevice implements Device {
           'This network does not pass multicast on: devices have to be told addresses (--peer).',
       })
     }
+    notices.push(...this.#bridge().notices())
     return {
       device: this.info,
       mesh: this.mesh,
@@ -788,6 +825,7 @@ class LocalDevice implements Device {
     this.#stopRecovering.resolve()
     await this.#recovering?.catch(() => {})
     await this.#docs?.close()
+    await this.#bridging?.close()
     await this.#host?.stop()
     this.#host = undefined
     await this.#runtime?.close()

@@ -11,6 +11,8 @@ import type { Invitation } from '../identity/invitation.ts'
 export interface GivenInvitation {
   readonly code: string
   readonly role: Role
+  /** With the right to bridge, whatever the role. */
+  readonly bridge: boolean
   readonly expiresAtMs: number
   readonly key: Uint8Array
   /** The first device that used it: the code is that device's from then on. */
@@ -41,10 +43,15 @@ export class InvitationBook {
     }
   }
 
-  async add(code: string, invitation: Invitation, role: Role): Promise<GivenInvitation> {
+  async add(
+    code: string,
+    invitation: Invitation,
+    { role, bridge }: Pick<GivenInvitation, 'role' | 'bridge'>,
+  ): Promise<GivenInvitation> {
     const given: GivenInvitation = {
       code,
       role,
+      bridge,
       expiresAtMs: invitation.expiresAtS * 1000,
       key: joinKey(invitation),
       device: undefined,
@@ -108,6 +115,7 @@ function encode(given: GivenInvitation): Uint8Array {
     .lengthPrefixed(given.certificate?.bytes ?? new Uint8Array(0))
     .text(given.deviceName)
     .u8(given.used ? 1 : 0)
+    .u8(given.bridge ? 1 : 0)
     .finish()
 }
 
@@ -121,9 +129,12 @@ function decode(bytes: Uint8Array): GivenInvitation {
   const certificate = reader.lengthPrefixed(8192)
   const deviceName = reader.text(256)
   const used = reader.u8() === 1
+  // Invitations of an older version end before it.
+  const bridge = reader.remaining > 0 && reader.u8() === 1
   return {
     code,
     role,
+    bridge,
     expiresAtMs,
     key,
     device: device === '' ? undefined : device,

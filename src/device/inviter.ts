@@ -3,7 +3,8 @@ import { bytesToHex } from '../core/bytes.ts'
 import type { Clock, Random } from '../core/environment.ts'
 import { HavenError, isHavenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import { issueCertificate, mayRead } from '../identity/certificate.ts'
+import { defaultRights, issueCertificate, mayRead } from '../identity/certificate.ts'
+import type { Rights } from '../identity/certificate.ts'
 import { factTypes } from '../identity/control-fact.ts'
 import type { Fact } from '../identity/control-fact.ts'
 import { sealEpochKey } from '../identity/epoch.ts'
@@ -48,7 +49,7 @@ export class Inviter {
 
   /** @throws HavenError `NOT_ALLOWED` unless this device is an admin, `USAGE` for a time that is too short or too long */
   async invite(
-    { role = 'clinician', ttlMs = defaultTtlMs }: InviteOptions,
+    { role = 'clinician', bridge = false, ttlMs = defaultTtlMs }: InviteOptions,
     addresses: readonly string[],
   ): Promise<Invitation> {
     const { control, clock, random, invitations } = this.#options
@@ -67,7 +68,7 @@ export class Inviter {
       random,
     )
     const code = encodeInvitation(invitation)
-    await invitations.add(code, invitation, role)
+    await invitations.add(code, invitation, { role, bridge })
     return { code, role, expires: rfc3339(invitation.expiresAtS * 1000) }
   }
 
@@ -131,6 +132,7 @@ export class Inviter {
           device,
           agreementKey: request.agreementKey,
           role: given.role,
+          rights: rightsOf(given),
           issuedAtMs: Math.floor(clock.nowMs()),
         },
         control.keys.signing,
@@ -209,4 +211,9 @@ export class Inviter {
       role: given.role,
     }
   }
+}
+
+function rightsOf({ role, bridge }: GivenInvitation): Rights {
+  const rights = defaultRights[role]
+  return bridge ? { ...rights, bridge } : rights
 }

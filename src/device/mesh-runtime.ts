@@ -385,6 +385,9 @@ export class MeshRuntime {
   /** Called when this device goes on in new feeds. */
   readonly incarnationListeners = new Set<() => void>()
 
+  /** Called when members, rights or keys may be others than before. */
+  readonly factListeners = new Set<() => void>()
+
   readonly #factWaiters = new Set<() => void>()
 
   /** Called with the collection when its records are about to be built again. */
@@ -577,6 +580,7 @@ export class MeshRuntime {
     this.#collectionsByName.clear()
     for (const waiter of this.#factWaiters) waiter()
     this.#factWaiters.clear()
+    for (const listener of this.factListeners) listener()
     for (const id of this.control.membership.collections.keys())
       await this.integrator.collection(id)
     this.integrator.verdictsChanged()

@@ -1,5 +1,6 @@
 import { HavenError } from '../../../src/core/errors.ts'
 import type {
+  BridgeStatus,
   Device,
   DeviceEvent,
   DeviceInfo,
@@ -9,6 +10,7 @@ import type {
   JsonText,
   MeshInfo,
   RecordView,
+  ServerStatus,
 } from '../../../src/device/api.ts'
 
 /** What a fake device was asked to do. */
@@ -105,6 +107,10 @@ export function fakeDevice(parts: Partial<Device> = {}): FakeDevice {
       authors: [],
       unread: 0,
     }),
+    addServer: async () => serverStatus,
+    allowServer: async () => bridgeStatus,
+    pauseBridge: async (paused) => ({ ...bridgeStatus, paused }),
+    bridgeStatus: async () => bridgeStatus,
     status: async () => statusOf({ device: info, mesh }),
     subscribe: (listener) => {
       listeners.add(listener)
@@ -157,4 +163,24 @@ async function textOf({ chunks }: ImportSource): Promise<string> {
   const parts: Uint8Array[] = []
   for await (const chunk of chunks) parts.push(chunk)
   return Buffer.concat(parts).toString('utf8')
+}
+
+const serverStatus: ServerStatus = {
+  device: { id: 'c5'.repeat(32), name: 'haven.example.org', role: 'server' },
+  addresses: ['https://haven.example.org'],
+  allowed: true,
+  state: 'connected',
+  since: '2026-11-22T10:32:00.000Z',
+  nextTry: null,
+  problem: null,
+  behind: 0,
+  ahead: 12,
+  lastSeen: '2026-11-22T10:32:00.000Z',
+}
+
+const bridgeStatus: BridgeStatus = {
+  mayBridge: true,
+  paused: false,
+  running: true,
+  servers: [serverStatus],
 }
