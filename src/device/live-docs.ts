@@ -6,6 +6,8 @@
  */
 import * as Y from 'yjs'
 
+import { HavenError } from '../core/errors.ts'
+import { AwarenessRelay } from './awareness-relay.ts'
 import { BoundDoc } from './bound-doc.ts'
 import { LiveRecord } from './live-record.ts'
 import type { EditProblem } from './live-record.ts'
@@ -48,6 +50,7 @@ export class LiveDocs {
   readonly #forgotten = new FinalizationRegistry<BoundDoc>((bound) => {
     this.#bindings.get(bound)?.record.gone(bound)
   })
+  readonly #awareness = new WeakMap<LiveRecord, AwarenessRelay>()
   #closed = false
 
   constructor(runtime: MeshRuntime, options: LiveDocsOptions) {
@@ -79,7 +82,7 @@ export class LiveDocs {
 
   /** The same document for the same record while it is open. */
   async open(name: string, id: string): Promise<Y.Doc> {
-    const collection = this.#runtime.collectionId(name)
+    const collection = this.#collectionId(name)
     const key = keyOf(collection, id)
     const known = this.#handed.get(key)
     const doc = known?.bound.doc
@@ -93,6 +96,11 @@ export class LiveDocs {
       this.#opening.set(key, opening)
     }
     return opening
+  }
+
+  #collectionId(name: string): string {
+    if (this.#closed) throw new HavenError('STOPPED', 'This device has been closed.')
+    return this.#runtime.collectionId(name)
   }
 
   async #open(collection: string, id: string): Promise<Y.Doc> {
@@ -111,28 +119,49 @@ export class LiveDocs {
   /**
    * Binds a document of an application to a record. What is in it becomes an edit of this device.
    *
-   * @returns ends it: resolves when everything that was typed is durable
+   * @throws HavenError `UNKNOWN_COLLECTION`, `NOT_ALLOWED` where this device only carries, `NOT_READABLE_YET`, `STOPPED`
    */
   async bind(
     place: { readonly name: string; readonly id: string },
     bound: BoundDoc,
     events: BindingEvents,
   ): Promise<void> {
-    const collection = this.#runtime.collectionId(place.name)
+    const collection = this.#collectionId(place.name)
     await this.#join(bound, { collection, id: place.id }, events)
   }
 
+  /** The document follows no longer. Resolves when what was typed before is durable, or can't be made so now. */
   async unbind(bound: BoundDoc): Promise<void> {
     const binding = this.#bindings.get(bound)
     if (binding === undefined) return
     await binding.record.leave(bound)
     this.#bindings.delete(bound)
+    await binding.record.settle()
     this.#dropUnused(binding.record)
   }
 
   /** Resolves when what was typed into it is durable, or can't be made so. */
   async settle(bound: BoundDoc): Promise<void> {
     await this.#bindings.get(bound)?.record.settle()
+  }
+
+  /** Resolves when all that was typed so far is durable, or can't be made so. */
+  async settled(): Promise<void> {
+    for (const record of this.#records.values()) await record.settle()
+  }
+
+  /** What could not be stored may be now. */
+  tryAgain(): void {
+    for (const record of this.#records.values()) record.changed()
+  }
+
+  /** What passes on who is in the document; undefined for one that is not bound. */
+  awarenessOf(bound: BoundDoc): AwarenessRelay | undefined {
+    const record = this.#bindings.get(bound)?.record
+    if (record === undefined) return undefined
+    const relay = this.#awareness.get(record) ?? new AwarenessRelay()
+    this.#awareness.set(record, relay)
+    return relay
   }
 
   unsaved(bound: BoundDoc): number {

@@ -118,9 +118,9 @@ export class LiveRecord implements DocRoom {
     this.#go()
   }
 
-  /** The document follows no longer. What is typed until it resolves still goes into the record. */
+  /** The document follows no longer: at once, or after what it shows under passing ids has been stored. */
   async leave(bound: BoundDoc): Promise<void> {
-    await this.settle()
+    while (this.#astray && this.#isAtWork) await this.#step.promise
     if (!this.#bound.delete(bound)) return
     const clocks = bound.doc === undefined ? new Map<number, number>() : clocksOf(bound.doc)
     const nextClock = clocks.get(this.#clientId) ?? 0

@@ -178,18 +178,6 @@ function settled(writer: WriterState, free: FreeState, places: Places): FreeStat
   }
 }
 
-/**
- * An update of a writer as it stands in documents of the record, where each branch of a forked feed has a client id of its
- * own; undefined while it does not count.
- */
-export function updateInDocument(
-  state: RecordState,
-  causality: SeenBefore,
-  { writer, ...update }: WaitingUpdate & { readonly writer: WriterState },
-): FreeUpdate | undefined {
-  return new Places(state, causality).counted(writer, update)
-}
-
 type FreeWriter = WriterState & { readonly free: FreeState }
 
 /** Whose structs stand at a place of a record. */

@@ -24,7 +24,7 @@ export function textsOf(state: RecordState, names: readonly string[]): ReadonlyM
 }
 
 /** What somebody wants of a text. Places and lengths in UTF-16 code units, as JavaScript counts. */
-export type TextEdit =
+type TextEdit =
   /** It becomes this. `from`: what they had before them, where that may be older; only what they changed in it counts. */
   { readonly to: string; readonly from?: string | undefined } | Splice
 
