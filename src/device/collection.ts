@@ -16,6 +16,7 @@ import { canonicalFreeUpdate } from '../records/doc.ts'
 import { hasWaitingUpdates, settleFree, settlesForGood } from '../records/free-state.ts'
 import { decodeRecord, encodeRecordState } from '../records/record-bytes.ts'
 import { emptyRecord } from '../records/record-state.ts'
+import { withPlanned } from '../records/planned-commit.ts'
 import { encodeRecordCausality, type RecordCausality } from '../records/record-causality.ts'
 import type { RecordState, Writer } from '../records/record-state.ts'
 import type { Reading } from '../records/reading.ts'
@@ -267,13 +268,18 @@ export class Collection {
   }
 
   /** As a commit finds it that this device is about to make at a place: that has seen whatever is here. */
-  async settledFor(state: RecordState, { writer, seq }: Place): Promise<RecordState> {
+  async settledFor(state: RecordState, place: Place): Promise<RecordState> {
     const settled = await this.settled(state)
     if (!hasWaitingUpdates(settled)) return settled
-    const { causal } = this
-    const isInPast = (a: Place, b: Place): boolean =>
-      (b.writer === writer && b.seq >= seq) || causal.isInPast(a, b)
-    return settleFree(settled, { isInPast })
+    return settleFree(settled, withPlanned(this.causal, place))
+  }
+
+  /** What somebody sees for whom such a commit is being made, and who shares it with others. */
+  async viewFor(state: RecordState, reading: Reading, place: Place): Promise<RecordView> {
+    const settled = await this.settledFor(state, place)
+    if (state.writers.size > 1) await this.causalityReady()
+    this.#contexts.nameWritersOf(state)
+    return viewRecord(settled, withPlanned(this.causal, place), reading, this.#nowMs())
   }
 
   #settledNow(state: RecordState): RecordState {

@@ -255,7 +255,8 @@ export class RecordWriter {
       for (const change of changes) {
         if (change.plan !== undefined) {
           const state = await collection.settledFor(states.get(change.id)!, place)
-          const writes = change.plan(await collection.view(state, reading), reading)
+          const view = await collection.viewFor(state, reading, place)
+          const writes = change.plan(view, reading)
           if (writes.length > 0) {
             const all = [...(writesById.get(change.id) ?? []), ...writes]
             writesById.set(change.id, all)

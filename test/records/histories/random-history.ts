@@ -2,13 +2,11 @@
 import type * as Y from 'yjs'
 import type { HybridTime } from '../../../src/core/hybrid-time.ts'
 import { isHavenError } from '../../../src/core/errors.ts'
-import { writesFor, type Change as Wish } from '../../../src/records/changes.ts'
+import { writesFor } from '../../../src/records/changes.ts'
 import { encodeFieldsUpdate } from '../../../src/records/fields-update.ts'
 import type { Reading } from '../../../src/records/reading.ts'
 import type { RecordPayload } from '../../../src/records/record-payload.ts'
 import { versionOf, type RecordVersion } from '../../../src/records/record-version.ts'
-import { writesToSettle, type Resolution } from '../../../src/records/resolution.ts'
-import type { RecordView } from '../../../src/records/visibility.ts'
 import type { PlannedWrite } from '../../../src/records/writes.ts'
 import {
   placeName,
@@ -20,7 +18,8 @@ import { Chance } from '../../sync/support/chance.ts'
 import type { DatedCommit } from './expected.ts'
 import { clientsOf, noCommit, Replica, writerNames } from './simulated-replica.ts'
 import type { Backup, Change, Commit } from './simulated-replica.ts'
-import { elements, fieldNames, records, wardReading } from './ward.ts'
+import { fieldNames, records, wardReading } from './ward.ts'
+import { Wishes } from './wishes.ts'
 
 export interface History {
   readonly commits: readonly Commit[]
@@ -29,6 +28,7 @@ export interface History {
   readonly dated: (commits: readonly Commit[]) => DatedCommit[]
   /** Whether its updates were made so that nobody may accept them. */
   readonly isSpoilt: (commit: Commit) => boolean
+  readonly touches: (commit: Commit, record: string) => boolean
   readonly devices: readonly Device[]
   readonly reading: Reading
   /** For what is to be done with it: other numbers than those that made it. */
@@ -53,6 +53,10 @@ export interface HistoryOptions {
   readonly names?: readonly string[]
   /** Whether some authors break the rules. */
   readonly honest?: boolean
+  /** Whether devices are put back to backups of theirs. */
+  readonly restores?: boolean
+  /** Whether fields are written by any ops, as by devices with other schemas and of newer versions. */
+  readonly mixes?: boolean
 }
 
 const yearMs = 365 * 24 * 60 * 60 * 1000
@@ -62,7 +66,7 @@ export function randomHistory(seed: number, options: HistoryOptions = {}): Histo
   const chance = new Chance(seed)
   const { steps = 30, onStep } = options
   const readings = options.readings ?? [wardReading(chance.chance(0.5) ? 'confirm' : 'resurrect')]
-  const devices = [0, 1, 2, 3].map((i): Device => {
+  const devices = Array.from({ length: chance.pick([2, 3, 4]) }, (_, i): Device => {
     const skewMs = chance.chance(0.3) ? chance.pick([-60 * yearMs, 74 * yearMs, -10, 10, 0]) : 0
     const how = { nowMs: startMs + skewMs, storesBytes: chance.chance(0.3) }
     return {
@@ -92,6 +96,7 @@ export function randomHistory(seed: number, options: HistoryOptions = {}): Histo
         time: player.times.get(id)!,
       }))
     },
+    touches: ({ id }, record) => player.touched.get(id)!.has(record),
     isSpoilt: ({ id }) => player.spoilt.has(id),
     devices,
     reading: readings[0]!,
@@ -126,30 +131,43 @@ class Player {
   readonly commits: Commit[] = []
   readonly truths = new Map<string, TrueCommit>()
   readonly spoilt = new Set<string>()
+  /** Records by commit. */
+  readonly touched = new Map<string, ReadonlySet<string>>()
   readonly times = new Map<string, HybridTime>()
   readonly #chance: Chance
   readonly #devices: readonly Device[]
   readonly #options: HistoryOptions
   readonly #names: readonly string[]
+  /** Some meet often and some hardly ever, and so on. */
+  readonly #manner: {
+    readonly writing: number
+    readonly chains: number
+  }
+  readonly #wishes: Wishes
   #unique = 0
 
   constructor(chance: Chance, devices: readonly Device[], options: HistoryOptions) {
     this.#chance = chance
     this.#devices = devices
     this.#options = options
+    this.#manner = {
+      writing: chance.pick([30, 45, 60]),
+      chains: chance.pick([1, 3, 100]),
+    }
     // Few fields meet more often.
     const all = options.names ?? fieldNames
     this.#names = chance.shuffled(all).slice(0, chance.int(1, all.length))
+    const deleting = chance.pick([0, 0.05, 0.2, 0.5])
+    this.#wishes = new Wishes(chance, { names: this.#names, deleting })
   }
 
   step(device: Device): void {
     const choice = this.#chance.int(0, 99)
-    if (choice < 50) this.#write(device)
-    else if (choice < 78) this.#meet(device, this.#chance.pick(this.#devices), 1)
-    else if (choice < 83) this.#meet(device, this.#chance.pick(this.#devices), 100)
+    if (choice < this.#manner.writing) this.#write(device)
+    else if (choice < 83) this.#meet(device, this.#chance.pick(this.#devices), this.#manner.chains)
     else if (choice < 88) this.#openForm(device)
     else if (choice < 92) device.backup = device.replica.backup()
-    else if (choice < 96 && device.backup !== undefined) {
+    else if (choice < 96 && device.backup !== undefined && this.#options.restores !== false) {
       device.replica = device.replica.restored(device.backup)
     } else if (choice < 98) this.#newIncarnation(device, this.#chance.int(0, 1))
   }
@@ -220,6 +238,7 @@ class Player {
     }
     this.commits.push(commit)
     this.times.set(commit.id, time)
+    this.touched.set(commit.id, new Set(planned.keys()))
     if (spoils && planned.size > 0) this.spoilt.add(commit.id)
     this.truths.set(commit.id, { ...commit, held, changes: truth })
   }
@@ -242,116 +261,23 @@ class Player {
     const chance = this.#chance
     const { feed, record, seen, isAlone } = by
     const { reading } = replica
-    const named = replica.feedsNamedBy(feed)
-    const live = isAlone
-      ? replica.view(record).live.filter((one) => named.indexOf(one.feed) !== undefined)
-      : []
     return (view) => {
       try {
-        if (chance.chance(0.12)) return this.#resolution(view, reading)
-        if (this.#options.honest !== true && chance.chance(0.2)) {
-          return this.#anything(live)
+        if (chance.chance(0.12)) return this.#wishes.resolution(view, reading)
+        if (this.#options.mixes !== false && chance.chance(0.2)) {
+          const named = replica.feedsNamedBy(feed)
+          const { live } = replica.view(record)
+          return this.#wishes.anything(
+            isAlone ? live.filter((one) => named.indexOf(one.feed) !== undefined) : [],
+          )
         }
-        return writesFor(view, this.#wishes(view), { reading, seen })
+        return writesFor(view, this.#wishes.wishes(view), { reading, seen })
       } catch (error) {
         // What nobody is allowed to ask for, nobody writes.
         if (isHavenError(error)) return []
         throw error
       }
     }
-  }
-
-  #wishes(view: RecordView): Wish[] {
-    const chance = this.#chance
-    if (chance.chance(0.1)) return [{ op: chance.pick(['delete', 'delete', 'restore']) }]
-    return chance
-      .shuffled(this.#names)
-      .slice(0, chance.int(1, 3))
-      .map((field) => this.#wish(view, field))
-  }
-
-  #wish(view: RecordView, field: string): Wish {
-    const chance = this.#chance
-    if (chance.chance(0.08)) return { op: 'put', field, value: undefined }
-    switch (field) {
-      case 'set':
-      case '~same':
-        if (chance.chance(0.3)) return { op: 'put', field, value: this.#list() }
-        return {
-          op: chance.chance(0.6) ? 'add' : 'remove',
-          field,
-          value: chance.pick(elements),
-        }
-      case 'stock':
-        return chance.chance(0.25)
-          ? { op: 'put', field, value: String(chance.int(0, 50)) }
-          : { op: 'count', field, delta: chance.int(-5, 9) }
-      case 'all':
-        return chance.chance(0.1)
-          ? { op: 'keep', field, values: [this.#value(), view.fields.get(field) ?? '0'] }
-          : { op: 'put', field, value: this.#value() }
-      default:
-        return { op: 'put', field, value: this.#value() }
-    }
-  }
-
-  #value(): string {
-    return this.#chance.chance(0.2) ? '"same"' : `"v${this.#unique++}"`
-  }
-
-  #list(): string {
-    const chance = this.#chance
-    return `[${chance.shuffled(elements).slice(0, chance.int(0, 3)).join(',')}]`
-  }
-
-  #resolution(view: RecordView, reading: Reading): PlannedWrite[] {
-    const chance = this.#chance
-    if (view.conflicts.length === 0) return []
-    const conflict = chance.pick(view.conflicts)
-    const resolution: Resolution =
-      conflict.field === ''
-        ? { record: chance.pick(['keep', 'delete']) }
-        : chance.pick<Resolution>([
-            { keep: chance.int(1, conflict.values.length) },
-            { value: this.#value() },
-            { keepBoth: true },
-          ])
-    return writesToSettle(view, conflict, { resolution, reading })
-  }
-
-  /** Ops that go together or not, with any places set aside: of other versions, or of whoever uses the format freely. */
-  #anything(live: RecordView['live']): PlannedWrite[] {
-    const chance = this.#chance
-    return chance
-      .shuffled([...this.#names, ''])
-      .slice(0, chance.int(1, 3))
-      .map((field) => {
-        const unseen = chance.chance(0.3)
-          ? chance
-              .shuffled(live)
-              .slice(0, 2)
-              .map(({ feed, seq }) => ({ feed, seq }))
-          : []
-        return { field, ...this.#op(field), ...(unseen.length > 0 && { unseen }) }
-      })
-  }
-
-  #op(field: string): Pick<PlannedWrite, 'op' | 'value'> {
-    const chance = this.#chance
-    const op = chance.pick(
-      field === ''
-        ? ['delete', 'delete', 'restore', 'vote']
-        : ['put', 'put', 'put', 'add', 'remove', 'count', 'keep', 'vote'],
-    )
-    const value = (): string | undefined => {
-      if (op === 'delete' || op === 'restore') return undefined
-      if (op === 'add' || op === 'remove') return chance.pick(elements)
-      if (op === 'count') return String(chance.int(-5, 5))
-      if (op === 'keep') return `[${this.#value()},${this.#value()}]`
-      if (chance.chance(0.2)) return undefined
-      return chance.pick([this.#value(), this.#list(), String(chance.int(0, 9))])
-    }
-    return { op, value: value() }
   }
 
   /** Letters that nobody else types. */

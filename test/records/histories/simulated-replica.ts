@@ -3,12 +3,12 @@ import * as Y from 'yjs'
 import { bytesToHex, hexToBytes, utf8ToBytes } from '../../../src/core/bytes.ts'
 import { followTime, nextTime, zeroTime, type HybridTime } from '../../../src/core/hybrid-time.ts'
 import { domainHash } from '../../../src/crypto/hash.ts'
-import type { Causality } from '../../../src/records/candidates.ts'
 import { CausalIndex, type Place } from '../../../src/records/causality.ts'
 import { ContentSum, recordHash } from '../../../src/records/content-hash.ts'
 import { canonicalFreeUpdate, docUpdate } from '../../../src/records/doc.ts'
 import { FeedTable } from '../../../src/records/feed-table.ts'
 import { settleFree, settlesForGood } from '../../../src/records/free-state.ts'
+import { withPlanned } from '../../../src/records/planned-commit.ts'
 import type { Reading } from '../../../src/records/reading.ts'
 import { decodeRecordState, encodeRecordState } from '../../../src/records/record-bytes.ts'
 import {
@@ -213,23 +213,13 @@ export class Replica {
     let writes: readonly PlannedWrite[] = []
     let state = original
     for (const plan of change.plans) {
-      const settled = settleFree(state, this.#causal)
-      const view = viewRecord(settled, this.#causality(writer, stamp), this.reading, this.nowMs)
+      const causality = withPlanned(this.#causal, { writer: writer.writer, seq: stamp.seq })
+      const settled = settleFree(state, causality)
+      const view = viewRecord(settled, causality, this.reading, this.nowMs)
       writes = [...writes, ...plan(view)]
       state = planWrites(original, writer, stamp, { writes, feeds }).state
     }
     return writes
-  }
-
-  /** The commit that is being made has seen all that is here. */
-  #causality({ writer }: Writer, { seq }: CommitStamp): Causality {
-    return {
-      isBranchOf: (branch, ancestor) => this.#causal.isBranchOf(branch, ancestor),
-      isInPast: (a, b) =>
-        b.writer === writer && b.seq === seq
-          ? a.writer !== writer || a.seq < seq
-          : !(a.writer === writer && a.seq === seq) && this.#causal.isInPast(a, b),
-    }
   }
 
   #update(
@@ -408,8 +398,14 @@ function entryOf({ feed, seq, id }: Commit): ContextEntry {
   return { feed, seq, id: hexToBytes(id.slice(0, 8)) }
 }
 
+const clients = new Map<string, { clientId: number; freeClientId: number }>()
+
 export function clientsOf(feed: string): { clientId: number; freeClientId: number } {
+  const known = clients.get(feed)
+  if (known !== undefined) return known
   const hash = bytesToHex(domainHash('test/client', utf8ToBytes(feed)))
   const clientId = Number.parseInt(hash.slice(0, 13), 16)
-  return { clientId, freeClientId: clientId + 1 }
+  const both = { clientId, freeClientId: clientId + 1 }
+  clients.set(feed, both)
+  return both
 }
