@@ -102,7 +102,7 @@ test(
     })
 
     // A tablet with an older app, beside `haven up` on both.
-    const { address } = await place.up('a')
+    const { address, process: running } = await place.up('a')
     const { code } = await place.json<Invitation>('a', 'invite')
     await place.json('b', 'join', code, '--device', 'tablet')
     await place.up('b', '--peer', address)
@@ -137,6 +137,8 @@ test(
       code: 'NOT_ALLOWED',
     })
     expect(await place.json('a', 'schema', 'apply', three)).toMatchObject({ version: 3 })
+    const event = await running.event(({ event: kind }) => kind === 'schema')
+    expect(event).toMatchObject({ collection: 'patients', version: 3 })
   },
   2 * minuteMs,
 )

@@ -131,6 +131,18 @@ test('an old app and one of today work on the same records for months', async ()
   expect(await old.contentHash()).toBe(await now.contentHash())
 })
 
+test('a default shows only where nobody wrote', async () => {
+  const { old, now } = await clinic()
+  await now.set('p1', { given: '"Anna"' })
+  expect((await fieldsOf(now)).triage).toBe('"green"')
+  await now.set('p1', { triage: '"red"' })
+  expect((await fieldsOf(now)).triage).toBe('"red"')
+  await now.set('p1', { triage: undefined })
+  await meet(old, now)
+  expect(await fieldsOf(now)).toEqual({ given: '"Anna"' })
+  expect(await fieldsOf(old)).toEqual({ name: '"Anna"' })
+})
+
 test('each write says by which version it was made', async () => {
   const { old, now } = await clinic()
   await old.set('p1', { sex: '"f"' })

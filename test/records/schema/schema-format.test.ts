@@ -68,11 +68,16 @@ const rule = fc.oneof(
   record({ strategy: fc.constant('transform'), transform }, ['strategy', 'transform']),
   record({ strategy, rank }, ['strategy']),
 )
-const fields = fc.dictionary(anyName, orWrong(rule), { maxKeys: 3 })
+const anyRule = fc.oneof(
+  { weight: 100, arbitrary: rule },
+  fc.constant({ strategy: 'lww', transform: 'medication-list' }),
+)
+const fields = fc.dictionary(anyName, orWrong(anyRule), { maxKeys: 3 })
 const deletePolicy = mostly(['resurrect', 'confirm'], ['ask'])
 const names = fc.oneof(
   { weight: 100, arbitrary: fc.constantFrom(['a', 'b'], ['c', 'd', 'e']) },
   fc.array(anyName, { minLength: 1, maxLength: 4 }),
+  fc.constantFrom('abcdefgh'.split(''), 'abcdefghi'.split('')),
 )
 const separator = mostly([' ', ', ', '-'.repeat(16)], ['', '-'.repeat(17)])
 const number = mostly([1000, 0.5, -1], [0, -0])
