@@ -70,5 +70,5 @@ test(
     const after = await place.json<DeviceStatus>('a', 'status')
     expect(after.collections).toEqual(before.collections)
   },
-  minuteMs,
+  2 * minuteMs,
 )
