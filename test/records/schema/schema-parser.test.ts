@@ -132,6 +132,7 @@ test.each([
   [{ rename: { from: 'a' } }, /lens\.steps\[0\]\.rename lacks "to"/],
   [{ rename: { from: 'value[x]', to: 'b' } }, /needs the names of single fields/],
   [{ split: { from: 'a', to: ['b'], separator: ' ' } }, /has 1 elements instead of 2 to 8/],
+  [{ split: { from: 'a', to: 'bcdefghij'.split(''), separator: ' ' } }, /has 9 elements/],
   [{ split: { from: 'a', to: ['b', 'b'], separator: ' ' } }, /names one field twice/],
   [{ split: { from: 'a', to: ['b', 'c'], separator: '' } }, /separator is empty/],
   [{ unit: { field: 'a', factor: 0 } }, /factor is 0/],
