@@ -17,6 +17,7 @@ export const errorCodes = [
   'LINK_TO_ITSELF',
   'LINKED_INDIRECTLY',
   'NOT_ALLOWED',
+  'RETIRING',
   'NOT_MEMBER',
   'ALREADY_MEMBER',
   'NOT_READABLE_YET',

@@ -13,6 +13,7 @@ import type {
   RecordChange,
   Resolution,
   ResolveOptions,
+  WipeOptions,
   WriteOptions,
 } from '../device/api.ts'
 import {
@@ -127,6 +128,11 @@ export const operations: { [M in Method]: OperationOf<M> } = {
   applySchema: { kind: 'call', args: [text, optional(options({ force: boolean }))] },
   pinSchema: { kind: 'call', args: [text, orNull(number)] },
   recordStatus: { kind: 'call', args: [text, text] },
+  safeToWipe: {
+    kind: 'call',
+    args: [optional(options<WipeOptions>({ holders: number, waitMs: number }))],
+  },
+  cancelRetirement: { kind: 'call', args: [] },
   addServer: { kind: 'call', args: [text] },
   allowServer: { kind: 'call', args: [optional(text)] },
   pauseBridge: { kind: 'call', args: [boolean] },

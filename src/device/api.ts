@@ -348,6 +348,50 @@ export interface AppliedSchema {
   findings: SchemaFinding[]
 }
 
+export interface WipeOptions {
+  /** So many other devices have to hold what no server holds; default: 2. */
+  holders?: number | undefined
+  /** Waits so long for others to say that they hold it. */
+  waitMs?: number | undefined
+}
+export interface WipeAnswer {
+  /** Nothing would be lost that this device holds. */
+  safe: boolean
+  /** The oldest of the words that this rests upon, by the clocks of those who said them; null: nobody has said anything. */
+  asOf: string | null
+  /** As asked. */
+  needed: number
+  /** All other members. */
+  devices: WipeHolder[]
+  /** What is not known to be held by a server, or by as many others as were asked for. Empty while they have it all and only have to say that they know. */
+  lost: WipeLoss[]
+  /** Keys that nobody else is known to have: what is sealed under them could not be read any more. */
+  lostEpochs: { collection: string | null; epoch: string }[]
+}
+export interface WipeHolder {
+  device: DeviceInfo
+  /**
+   * `holds`: all of it, and it knows that this device goes. `unaware`: all of it, but it has not said that it knows. `unsure`: it may go as
+   * well, since it holds control facts that are not here. `lacks`: some of it. `retiring`: it is to be wiped itself. `unheard`: it has said nothing.
+   */
+  state: 'holds' | 'unaware' | 'unsure' | 'lacks' | 'retiring' | 'unheard'
+  /** Commits held here that it is not known to hold; null: it was not heard. */
+  lacks: number | null
+  /** It has said that it can read all that this device can. */
+  reads: boolean
+  /** When it was last heard to say what it holds. */
+  heard: string | null
+}
+export interface WipeLoss {
+  /** Null: members, keys and the like. */
+  collection: string | null
+  commits: number
+  /** That these commits touched; null where they can't be read here. */
+  records: number | null
+  /** Who else holds some of these commits: too few, or about to go. */
+  heldBy: { device: DeviceInfo; commits: number }[]
+}
+
 export interface PeerStatus {
   device: DeviceInfo
   /** The device's name again, for who reads only this level. */
@@ -508,6 +552,15 @@ export interface DeviceOperations {
   history(collection: string, id: string, options?: HistoryOptions): Promise<RecordHistory>
   /** @throws HavenError `NOT_FOUND` */
   recordStatus(collection: string, id: string): Promise<RecordStatus>
+  /**
+   * Whether this device can be wiped. From the first call on it takes no writes (`RETIRING`), until {@link cancelRetirement}; it goes on reading
+   * and exchanging.
+   *
+   * @throws HavenError `USAGE`, `NOT_READABLE_YET`
+   */
+  safeToWipe(options?: WipeOptions): Promise<WipeAnswer>
+  /** This device goes on, and takes writes again. Returns whether it was to be wiped. */
+  cancelRetirement(): Promise<boolean>
   /** @throws HavenError `UNKNOWN_COLLECTION` */
   schemas(collection?: string): Promise<CollectionSchemas[]>
   /**

@@ -21,10 +21,10 @@ interface Reach {
 /** For one moment: what was looked up once is not looked up again. */
 export class ClaimCheck {
   readonly #store: CommitStore
-  readonly #replica: Replica
+  readonly #replica: Pick<Replica, 'chain'>
   readonly #places = new Map<string, Promise<ChainPlace | undefined>>()
 
-  constructor({ store, replica }: { store: CommitStore; replica: Replica }) {
+  constructor({ store, replica }: { store: CommitStore; replica: Pick<Replica, 'chain'> }) {
     this.#store = store
     this.#replica = replica
   }

@@ -353,6 +353,31 @@ export class ControlPlane implements Authority {
       .filter((certificate) => this.#membership.certificate(certificate.id) === undefined)
   }
 
+  /** This device has said that it is to be wiped. */
+  get isRetiring(): boolean {
+    return this.#membership.isRetiring(this.device)
+  }
+
+  /** @throws HavenError `RETIRING` */
+  assertTakesWrites(): void {
+    if (!this.isRetiring) return
+    throw new HavenError(
+      'RETIRING',
+      'This device is to be wiped, and takes no writes any more. Write on another one, or take that back: haven safe-to-wipe --cancel.',
+    )
+  }
+
+  /** Whether control commits of a device are held that can't be read (yet). */
+  hasUnreadFacts(device: string): boolean {
+    for (const commits of this.#unreadable.values()) {
+      for (const { feed } of commits) {
+        const descriptor = this.#options.replica.descriptor(feed)
+        if (descriptor !== undefined && bytesToHex(descriptor.device) === device) return true
+      }
+    }
+    return false
+  }
+
   // ---- Authority, for the sync engine ----
 
   get incarnation(): string {

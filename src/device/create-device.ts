@@ -59,6 +59,8 @@ import type {
   SchemaText,
   ServerStatus,
   UpOptions,
+  WipeAnswer,
+  WipeOptions,
   WriteOptions,
   WriteResult,
 } from './api.ts'
@@ -77,6 +79,7 @@ import type { OwnMembership } from './own-membership.ts'
 import { recordHistory } from './record-history.ts'
 import { RecordOperations } from './record-operations.ts'
 import { recordStatus } from './record-status.ts'
+import { safeToWipe } from './safe-to-wipe.ts'
 import { SchemaOperations } from './schema-operations.ts'
 import { homedir } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -562,6 +565,8 @@ class LocalDevice implements Device {
     const addresses = host.addresses()
     this.#bridging?.up({ auto: bridge === 'auto' })
     runtime.emit({ event: 'ready', addresses })
+    const retiring = runtime.notices.find(({ code }) => code === 'RETIRING')
+    if (retiring !== undefined) runtime.emit({ event: 'notice', ...retiring })
     return { addresses }
   }
 
@@ -771,6 +776,23 @@ class LocalDevice implements Device {
 
   async recordStatus(collection: string, id: string): Promise<RecordStatus> {
     return recordStatus(this.#running(), collection, id)
+  }
+
+  async safeToWipe(options: WipeOptions = {}): Promise<WipeAnswer> {
+    const runtime = this.#running()
+    // What was typed last is to be among what others have to hold.
+    await this.#docs?.settled()
+    return safeToWipe(
+      runtime,
+      options,
+      () => this.#runtime !== runtime || this.#closing !== undefined,
+    )
+  }
+
+  async cancelRetirement(): Promise<boolean> {
+    const wasRetiring = await this.#running().goOn()
+    this.#docs?.tryAgain()
+    return wasRetiring
   }
 
   async status(): Promise<DeviceStatus> {

@@ -53,6 +53,7 @@ export class Inviter {
     addresses: readonly string[],
   ): Promise<Invitation> {
     const { control, clock, random, invitations } = this.#options
+    control.assertTakesWrites()
     if (control.ownRole !== 'admin') {
       throw new HavenError(
         'NOT_ALLOWED',

@@ -184,6 +184,7 @@ export class RecordOperations {
   }
 
   #assertMayWrite(): void {
+    this.#runtime.control.assertTakesWrites()
     const role = this.#runtime.control.ownRole
     if (role !== 'admin' && role !== 'clinician') {
       throw new HavenError(

@@ -7,7 +7,7 @@
 import { bytesToHex, hexToBytes } from '../core/bytes.ts'
 import type { Clock, Random } from '../core/environment.ts'
 import { HavenError } from '../core/errors.ts'
-import { nextTime } from '../core/hybrid-time.ts'
+import { compareTimes, nextTime, zeroTime } from '../core/hybrid-time.ts'
 import { limits } from '../core/limits.ts'
 import { writeCommits } from '../feed/author.ts'
 import { commitKinds, decodeHeader } from '../feed/commit.ts'
@@ -127,15 +127,25 @@ export class RecordWriter {
     })
   }
 
-  /** Writes control facts into the device's own feed of `_mesh`. */
-  async writeFacts(facts: readonly Fact[]): Promise<StoredCommit[]> {
+  /**
+   * Writes control facts into the device's own feed of `_mesh`.
+   *
+   * @param after - of what they are to come after, whatever the clock says
+   * @throws HavenError `RETIRING`, unless they say just that
+   */
+  async writeFacts(facts: readonly Fact[], after = zeroTime): Promise<StoredCommit[]> {
     const { control, lock, clock, integrator } = this.#options
+    const isOfRetiring = facts.some(({ kind }) => kind === 'retiring')
     const commits = await lock.run(async () => {
+      if (!isOfRetiring) control.assertTakesWrites()
       const feed = await this.#options.ownFeeds.feed(control.meshCollection, 'routine')
       integrator.time = nextTime(integrator.time, clock.nowMs())
-      const payload = encodeControlPayload({ time: integrator.time, facts })
+      const time = compareTimes(integrator.time, after) > 0 ? integrator.time : nextTime(after, 0)
+      const payload = encodeControlPayload({ time, facts })
       const written = this.#seal(feed, commitKinds.control, payload)
       await this.#store(feed, written, [timeChange(integrator.time)])
+      // While the lock is held: no write comes in between.
+      if (isOfRetiring) control.stored(written)
       return written
     })
     this.#options.wrote([commits[0]!.feed], commits)
@@ -207,7 +217,8 @@ export class RecordWriter {
   }
 
   async #write(group: readonly Queued[]): Promise<{ written: Written[]; commits: StoredCommit[] }> {
-    const { integrator, ownFeeds, clock } = this.#options
+    const { control, integrator, ownFeeds, clock } = this.#options
+    control.assertTakesWrites()
     const { collection: collectionId, lane } = group[0]!
     const collection = await integrator.collection(collectionId)
     const feed = await ownFeeds.feed(collectionId, lane)

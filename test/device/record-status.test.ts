@@ -5,7 +5,8 @@ import type { KnownAuthor, RecordHolder, RecordStatus } from '../../src/device/a
 import { recordStatus } from '../../src/device/record-status.ts'
 import type { ClockEntry } from '../../src/feed/vector-clock.ts'
 import { clockDigest, clockOf } from '../../src/feed/vector-clock.ts'
-import { connect, sameClock, TestMesh, until } from './support/test-device.ts'
+import { announced, exchange, meet } from './support/meeting.ts'
+import { TestMesh, until } from './support/test-device.ts'
 import type { TestDevice } from './support/test-device.ts'
 
 const hourMs = 3_600_000
@@ -22,36 +23,10 @@ async function author(of: TestDevice, other: TestDevice): Promise<KnownAuthor> {
   return (await statusOf(of)).authors.find(({ device }) => device.id === other.id)!
 }
 
-/** Connected until both hold the same and have said so. */
-async function meet(one: TestDevice, other: TestDevice): Promise<() => void> {
-  const cut = connect(one, other)
-  await until(() => {
-    const here = one.runtime.driver.engine.sessionWith(other.id)
-    const there = other.runtime.driver.engine.sessionWith(one.id)
-    return sameClock(one, other) && here?.complete === true && there?.complete === true
-  })
-  await Promise.all([one.idle(), other.idle()])
-  return cut
-}
-
-async function exchange(one: TestDevice, other: TestDevice): Promise<void> {
-  const cut = await meet(one, other)
-  cut()
-  await until(() => one.runtime.driver.engine.sessionWith(other.id) === undefined)
-}
-
 async function three(): Promise<{ mesh: TestMesh; a: TestDevice; b: TestDevice; c: TestDevice }> {
   const mesh = await TestMesh.found()
   const [a, b, c] = await mesh.enrolAll(['clinician', 'clinician', 'clinician'])
   return { mesh, a: a!, b: b!, c: c! }
-}
-
-/** Long enough for a device to say what it holds. */
-async function quiet(mesh: TestMesh, device: TestDevice): Promise<void> {
-  mesh.nowMs += 2_000
-  device.runtime.driver.engine.tick(mesh.nowMs)
-  device.runtime.driver.pump()
-  await device.idle()
 }
 
 function timeOf(text: string | null): number {
@@ -67,7 +42,7 @@ describe('which devices hold a record', () => {
     const beforeMs = mesh.nowMs
     const cut = await meet(a, b)
     expect(await holder(a, b)).toMatchObject({ holds: true, clockOff: false, retiring: false })
-    cut()
+    await cut()
     mesh.nowMs += hourMs
     const held = await holder(a, b)
     expect(held).toMatchObject({ device: { id: b.id, role: 'clinician' }, holds: true })
@@ -89,17 +64,15 @@ describe('which devices hold a record', () => {
     await a.set('r', { dose: '1' })
     await b.set('r', { note: '1' }, true)
     await exchange(a, b)
-    const cut = await meet(b, c)
-    await quiet(mesh, c)
-    const announced = () => b.runtime.driver.engine.book.entries.get(c.id)?.announcement
-    await until(() => announced()?.clockDigest === c.runtime.replica.digest)
-    cut()
+    const part = await meet(b, c)
+    await announced(c, b)
+    await part()
     // A has never met C.
     expect(await holder(a, c)).toMatchObject({ holds: null })
     const end = await meet(a, b)
     const heard = () => a.runtime.driver.engine.book.entries.get(c.id)?.known
-    await until(() => heard()?.digest === announced()?.clockDigest)
-    end()
+    await until(() => heard()?.digest === c.runtime.replica.digest)
+    await end()
     expect(await holder(a, b)).toMatchObject({ holds: true })
     expect(await holder(a, c)).toMatchObject({ holds: true })
     await b.set('r', { note: '2' }, true)
@@ -189,8 +162,7 @@ describe('up to when the writes of another device are known', () => {
     const cut = await meet(a, b)
     mesh.nowMs += hourMs
     expect(timeOf((await author(a, b)).until)).toBeGreaterThanOrEqual(mesh.nowMs - 1000)
-    cut()
-    await until(() => a.runtime.driver.engine.sessionWith(b.id) === undefined)
+    await cut()
     const metMs = mesh.nowMs
     mesh.nowMs += 48 * hourMs
     const known = await author(a, b)

@@ -11,6 +11,7 @@ import type {
   MeshInfo,
   RecordView,
   ServerStatus,
+  WipeAnswer,
 } from '../../../src/device/api.ts'
 
 /** What a fake device was asked to do. */
@@ -107,6 +108,8 @@ export function fakeDevice(parts: Partial<Device> = {}): FakeDevice {
       authors: [],
       unread: 0,
     }),
+    safeToWipe: async ({ holders = 2 } = {}) => wipeAnswer({ needed: holders }),
+    cancelRetirement: async () => true,
     addServer: async () => serverStatus,
     allowServer: async () => bridgeStatus,
     pauseBridge: async (paused) => ({ ...bridgeStatus, paused }),
@@ -126,6 +129,18 @@ export function fakeDevice(parts: Partial<Device> = {}): FakeDevice {
     resolve: async (_collection, id) => ({ id, commit: { feed: 'f3'.repeat(16), seq: 9 } }),
     close,
     [Symbol.asyncDispose]: close,
+    ...parts,
+  }
+}
+
+export function wipeAnswer(parts: Partial<WipeAnswer> = {}): WipeAnswer {
+  return {
+    safe: true,
+    asOf: '2026-11-22T10:30:00.000Z',
+    needed: 2,
+    devices: [],
+    lost: [],
+    lostEpochs: [],
     ...parts,
   }
 }

@@ -87,7 +87,7 @@ export class TestMesh {
     await this.founder.runtime.writeFacts([{ kind: 'certificate', certificate }])
     const all = this.#founded.keys
     const mine =
-      role === 'courier'
+      role === 'courier' || role === 'server'
         ? all.filter(({ collection }) => collection === meshCollectionId(this.mesh))
         : all
     return this.#add(keys, [certificate, this.#founded.certificate], mine)
