@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 
 import { type Cli } from './cli.ts'
 import { addAdd } from './commands/add.ts'
+import { addBridge } from './commands/bridge.ts'
 import { addConflicts } from './commands/conflicts.ts'
 import { addCount } from './commands/count.ts'
 import { addDelete } from './commands/delete.ts'
@@ -95,7 +96,7 @@ function createProgram(cli: Cli): Command {
   for (const add of [addConflicts, addResolve]) add(program, cli)
   for (const add of [addLink, addUnlink]) add(program, cli)
   for (const add of [addSchema, addHistory, addStatus]) add(program, cli)
-  addServer(program, cli)
+  for (const add of [addBridge, addServer]) add(program, cli)
   return program
 }
 

@@ -16,6 +16,7 @@ const visitMs = 5_000
 
 interface Options {
   role: NonNullable<InviteOptions['role']>
+  bridge?: true
   ttl: string
 }
 
@@ -28,14 +29,15 @@ export function addInvite(program: Command, cli: Cli): void {
         .choices(['clinician', 'viewer', 'courier', 'admin'])
         .default('clinician'),
     )
+    .option('--bridge', 'it may carry everything to the servers of the mesh; admins may anyway')
     .option('--ttl <duration>', 'how long the code can be used, such as 90s, 10m or 2h', '10m')
-    .action(async ({ role, ttl }: Options, command: Command) => {
+    .action(async ({ role, bridge, ttl }: Options, command: Command) => {
       const ttlMs = parseTtlMs(ttl)
       const globals = globalsOf(command, cli)
       await using opened = await openOperations(cli, globals)
       // The code holds the addresses at which this device can be reached, so it listens first.
       await opened.device?.up()
-      const invitation = await opened.operations.invite({ role, ttlMs })
+      const invitation = await opened.operations.invite({ role, bridge, ttlMs })
       await print(cli, globals, {
         document: invitation,
         text: invitationText(invitation, { cli, ttlMs, waits: opened.device !== undefined }),

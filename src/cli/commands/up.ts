@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 
 import { HavenError, isHavenError } from '../../core/errors.ts'
 import { type LocalServer, serveLocally } from '../../daemon/local-server.ts'
@@ -14,6 +14,7 @@ interface Options {
   listen?: string[]
   peer?: string[]
   mdns: boolean
+  bridge?: 'auto'
 }
 
 export function addUp(program: Command, cli: Cli): void {
@@ -23,6 +24,11 @@ export function addUp(program: Command, cli: Cli): void {
     .option('--listen <multiaddr...>', 'addresses to listen at (default: /ip4/0.0.0.0/tcp/0)')
     .option('--peer <multiaddr...>', 'addresses of other devices, where they are not found')
     .option('--no-mdns', 'neither look for devices on this network nor announce this one')
+    .addOption(
+      new Option('--bridge <how>', 'use every server of the mesh, without being asked').choices([
+        'auto',
+      ]),
+    )
     .action(async (options: Options, command: Command) => {
       const globals = globalsOf(command, cli)
       await requireDataDirectory(globals)
@@ -34,7 +40,8 @@ export function addUp(program: Command, cli: Cli): void {
       if (device.info === null) throw noMesh(globals.dataDir)
       parts.use(printEvents(cli, globals, device))
       parts.use(await offerLocally(cli, globals, device))
-      await device.up({ listen: options.listen, peers: options.peer, mdns: options.mdns })
+      const { listen, peer: peers, mdns, bridge } = options
+      await device.up({ listen, peers, mdns, bridge })
       await aborted(stop)
     })
 }
