@@ -5,7 +5,7 @@ import { elementsOf } from './json-text.ts'
 import type { Reading } from './reading.ts'
 import { unseenSince, type RecordVersion } from './record-version.ts'
 import { elementKey } from './slots.ts'
-import type { RecordView } from './visibility.ts'
+import type { LiveWrite, RecordView } from './visibility.ts'
 import type { PlannedWrite } from './writes.ts'
 
 /** JSON as text, without insignificant white space. */
@@ -73,7 +73,7 @@ function writesOfField(
   const { strategy } = reading.ruleOf(view.id, field)
   switch (change.op) {
     case 'put':
-      if (strategy === 'counter') return [counterPut(view, field, change.value)]
+      if (strategy === 'counter') return [counterPut(view, { field, value: change.value, reading })]
       return strategy === 'set' ? setPut(view, field, change.value) : [change]
     case 'keep':
       return [{ field, op: 'keep', value: `[${change.values.join(',')}]` }]
@@ -96,8 +96,15 @@ function otherStrategy(field: string, strategy: string, instead: string): HavenE
 }
 
 /** A number for a counter that was counted is a correction: the difference to what is shown. */
-function counterPut(view: RecordView, field: string, value: string | undefined): PlannedWrite {
-  const counted = view.live.some((one) => one.field === field && one.op === 'count')
+function counterPut(
+  view: RecordView,
+  {
+    field,
+    value,
+    reading,
+  }: { readonly field: string; readonly value: string | undefined; readonly reading: Reading },
+): PlannedWrite {
+  const counted = view.live.some((one) => one.op === 'count' && isOf(field, one, view, reading))
   const wanted = integerOf(value)
   if (value !== undefined && wanted === undefined) {
     throw new HavenError('INVALID_VALUE', 'A counter counts whole numbers.')
@@ -111,6 +118,15 @@ function counterPut(view: RecordView, field: string, value: string | undefined):
     )
   }
   return { field, op: 'count', value: String(wanted - shown) }
+}
+
+/** Whether a write shows in a field, whatever that is called in the version of the schema that it was written in. */
+function isOf(field: string, write: LiveWrite, { id }: RecordView, reading: Reading): boolean {
+  const lenses = reading.lensesOf(id)
+  const parts = lenses?.partsOf(write)
+  if (lenses === undefined || parts === undefined || 'problem' in parts)
+    return write.field === field
+  return lenses.fieldsFrom(parts.map((part) => part.field)).some((one) => one.field === field)
 }
 
 /** A new list for a set that has elements: what is new is added, what is missing removed. */

@@ -302,6 +302,14 @@ test('sets and counters go on under their new names', async () => {
   await meet(old, now)
   expect(await fieldsOf(now)).toMatchObject({ labels: '["b"]', visitCount: '15' })
   expect(await fieldsOf(old)).toMatchObject({ tags: '["b"]', visits: '15' })
+  // A new number is a difference, whatever the counter was called when it was counted.
+  await old.set('p2', { visits: '5' })
+  await old.operations.write('records', 'p2', [{ op: 'count', field: 'visits', delta: 2 }])
+  await meet(old, now)
+  await now.set('p2', { visitCount: '20' })
+  await meet(old, now)
+  expect((await fieldsOf(now, 'p2')).visitCount).toBe('20')
+  expect((await fieldsOf(old, 'p2')).visits).toBe('20')
 })
 
 test('what was written in a version that is not known yet is shown as such, and read when it is', async () => {
