@@ -2,10 +2,9 @@
 import { compareText } from './candidates.ts'
 import { isResourceId, resourceText } from './fhir.ts'
 import { elementsOf } from './json-text.ts'
-import { provenanceText, type ReviewContext } from './review-provenance.ts'
+import { type ExportedView, provenanceText, type ReviewContext } from './review-provenance.ts'
 import { tagsOf, withoutTags, withTags } from './review-tags.ts'
 import { elementKey } from './slots.ts'
-import type { RecordView } from './visibility.ts'
 
 /**
  * What an export says of a record, without its marks: a line of an import that has just these elements changes nothing.
@@ -13,7 +12,7 @@ import type { RecordView } from './visibility.ts'
  * Of several values that hold together lists are one list.
  */
 export function exportedFields(
-  view: Pick<RecordView, 'id' | 'fields' | 'kept'>,
+  view: Pick<ExportedView, 'id' | 'fields' | 'kept'>,
 ): Map<string, string> {
   const fields = new Map<string, string>()
   for (const [field, value] of view.fields) {
@@ -31,7 +30,7 @@ export function exportedFields(
  * without line feeds.
  */
 export function exportLines(
-  view: RecordView,
+  view: ExportedView,
   how: Pick<ReviewContext, 'deviceOf' | 'instantOf'>,
 ): string[] {
   const { id } = view

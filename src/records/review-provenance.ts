@@ -14,6 +14,9 @@ interface ReviewDevice {
   readonly name: string | null
 }
 
+/** What an export needs of a record's view. */
+export type ExportedView = Pick<RecordView, 'id' | 'fields' | 'conflicts' | 'kept' | 'live'>
+
 export interface ReviewContext {
   readonly tags: readonly ReviewTag[]
   /** What the resource says: JSON text by element. */
@@ -41,7 +44,7 @@ const displayLength = 120
  *
  * @param view - with a conflict, or values that were kept together and do not all stand in the resource
  */
-export function provenanceText(view: RecordView, context: ReviewContext): string {
+export function provenanceText(view: ExportedView, context: ReviewContext): string {
   const statements = statementsOf(view, context)
   const writes = [...disputed(view), ...keeps(view)]
   const devices = new Map(
@@ -94,11 +97,11 @@ interface Statement {
   readonly write: LiveWrite
 }
 
-function disputed({ conflicts }: RecordView): LiveWrite[] {
+function disputed({ conflicts }: ExportedView): LiveWrite[] {
   return conflicts.flatMap(({ values }) => values)
 }
 
-function statementsOf(view: RecordView, { exported }: ReviewContext): Statement[] {
+function statementsOf(view: ExportedView, { exported }: ReviewContext): Statement[] {
   const inDispute = disputed(view)
     .filter(({ field, op, value }) => op !== 'put' || value !== exported.get(field))
     .map((write) => ({ element: write.field, op: write.op, value: write.value, write }))
@@ -112,7 +115,7 @@ function statementsOf(view: RecordView, { exported }: ReviewContext): Statement[
 }
 
 /** What settled that several values hold together. */
-function keeps({ live, kept }: RecordView): LiveWrite[] {
+function keeps({ live, kept }: ExportedView): LiveWrite[] {
   return kept.size === 0 ? [] : live.filter(({ op }) => op === 'keep')
 }
 

@@ -5,12 +5,7 @@ import { exportedFields, exportLines } from '../../src/records/export-lines.ts'
 import { changesToReach, resourcesOf } from '../../src/records/fhir.ts'
 import { compactJson } from '../../src/records/json-text.ts'
 import { withoutTags } from '../../src/records/review-tags.ts'
-import type {
-  Conflict,
-  ConflictValue,
-  LiveWrite,
-  RecordView,
-} from '../../src/records/visibility.ts'
+import type { Conflict, ConflictValue, LiveWrite } from '../../src/records/visibility.ts'
 
 const how = {
   deviceOf: (feed: string) => ({ id: feed.repeat(64), name: `device ${feed}` }),
@@ -51,16 +46,11 @@ interface Parts {
 function view({ id = 'Patient/1', fields = {}, conflicts = [], kept = {}, live = [] }: Parts) {
   return {
     id,
-    exists: true,
-    deleted: false,
-    resurrected: conflicts.some(({ field }) => field === ''),
     fields: new Map(Array.isArray(fields) ? fields : Object.entries(fields)),
     conflicts,
     kept: new Map(Array.isArray(kept) ? kept : Object.entries(kept)),
-    unknownOps: [],
     live,
-    edits: [],
-  } satisfies RecordView
+  }
 }
 
 interface Exported {
