@@ -150,7 +150,7 @@ export function fateOf(
       uncoveredEdits.some((edit) => !causality.isInPast(placeOf(deletion), edit)),
   )
   if (overruled.length > 0) return { ...untouched, resurrected: true, overruled }
-  return { ...untouched, shows: shownAgain(uncovered) }
+  return { ...untouched, shows: shownAgain(uncovered, fields) }
 }
 
 /** Within one commit there is no saying which came first. */
@@ -162,12 +162,18 @@ function seesEdit(deletion: Candidate, edit: EditPlace, causality: Causality): b
   )
 }
 
-/** A counter that goes on being counted shows all that was counted: no count is ever lost. */
-function shownAgain(uncovered: readonly Candidate[]): (one: Candidate) => boolean {
+/** A counter of which anything shows again shows whole: no count is ever lost, nor what it was counted on. */
+function shownAgain(
+  uncovered: readonly Candidate[],
+  fields: ReadonlyMap<string, FieldCandidates>,
+): (one: Candidate) => boolean {
   const shown = new Set(uncovered)
   const counters = new Set<string>()
-  for (const { write } of uncovered) if (write.op === 'count') counters.add(write.field)
-  return (one) => shown.has(one) || (one.write.op === 'count' && counters.has(one.write.field))
+  for (const { write } of uncovered) {
+    const { all } = fields.get(write.field)!
+    if (all.some((one) => one.write.op === 'count')) counters.add(write.field)
+  }
+  return (one) => shown.has(one) || counters.has(one.write.field)
 }
 
 function isDelete({ write }: Candidate): boolean {

@@ -25,7 +25,7 @@ export type Change =
  * and removals, a new number of a counter a difference, so that nobody else's are undone.
  *
  * @param options.seen - the version that the changes were decided on: what came after it is not replaced
- * @throws HavenError `INVALID_VALUE`, `NOT_ALLOWED` (a newer version wrote there)
+ * @throws HavenError `INVALID_VALUE`, `CONFLICT_CHANGED`, `NOT_ALLOWED` (a newer version wrote there)
  */
 export function writesFor(
   view: RecordView,
@@ -35,7 +35,7 @@ export function writesFor(
   const writes = changes.flatMap((change): PlannedWrite[] => {
     if ('field' in change) {
       assertWritable(view, change.field)
-      return writesOfField(view, change, reading)
+      return writesOfField(view, change, { reading, seen })
     }
     return [{ field: '', op: change.op, value: undefined }]
   })
@@ -67,13 +67,14 @@ function assertWritable(view: RecordView, field: string): void {
 function writesOfField(
   view: RecordView,
   change: Extract<Change, { field: string }>,
-  reading: Reading,
+  by: { readonly reading: Reading; readonly seen: RecordVersion | undefined },
 ): PlannedWrite[] {
   const { field } = change
+  const { reading } = by
   const { strategy } = reading.ruleOf(view.id, field)
   switch (change.op) {
     case 'put':
-      if (strategy === 'counter') return [counterPut(view, { field, value: change.value, reading })]
+      if (strategy === 'counter') return [counterPut(view, { field, value: change.value, ...by })]
       return strategy === 'set' ? setPut(view, field, change.value) : [change]
     case 'keep':
       return [{ field, op: 'keep', value: `[${change.values.join(',')}]` }]
@@ -95,29 +96,50 @@ function otherStrategy(field: string, strategy: string, instead: string): HavenE
   )
 }
 
-/** A number for a counter that was counted is a correction: the difference to what is shown. */
+/**
+ * A number for a counter that was counted is a correction: the difference to what is shown. Who has something older before
+ * them can't say it.
+ */
 function counterPut(
   view: RecordView,
   {
     field,
     value,
     reading,
-  }: { readonly field: string; readonly value: string | undefined; readonly reading: Reading },
+    seen,
+  }: {
+    readonly field: string
+    readonly value: string | undefined
+    readonly reading: Reading
+    readonly seen: RecordVersion | undefined
+  },
 ): PlannedWrite {
-  const counted = view.live.some((one) => one.op === 'count' && isOf(field, one, view, reading))
+  const counts = view.live.filter((one) => one.op === 'count' && isOf(field, one, view, reading))
   const wanted = integerOf(value)
   if (value !== undefined && wanted === undefined) {
     throw new HavenError('INVALID_VALUE', 'A counter counts whole numbers.')
   }
-  if (!counted) return { field, op: 'put', value }
-  const shown = integerOf(view.fields.get(field))
-  if (wanted === undefined || shown === undefined) {
+  if (counts.length === 0) return { field, op: 'put', value }
+  if (seen !== undefined && unseenSince(seen, counts).length > 0) {
+    throw new HavenError(
+      'CONFLICT_CHANGED',
+      'It has been counted meanwhile. Look at the counter again, or say what is to be added with haven count.',
+    )
+  }
+  if (wanted === undefined) {
     throw new HavenError(
       'INVALID_VALUE',
       'What was counted stays counted: give the counter a new number instead of removing it.',
     )
   }
-  return { field, op: 'count', value: String(wanted - shown) }
+  const shown = integerOf(view.fields.get(field))
+  if (shown !== undefined) return { field, op: 'count', value: String(wanted - shown) }
+  const counted = view.counted.get(field)
+  if (counted !== undefined) return { field, op: 'put', value: String(wanted - Number(counted)) }
+  throw new HavenError(
+    'INVALID_VALUE',
+    'The record is deleted, and its counter would go on from what was counted. Add to it with haven count, and look at it then.',
+  )
 }
 
 /** Whether a write shows in a field, whatever that is called in the version of the schema that it was written in. */

@@ -20,6 +20,8 @@ export interface FieldValue {
   readonly dispute: Dispute | undefined
   /** All values of a conflict that a person has settled by keeping them. */
   readonly kept: readonly string[] | undefined
+  /** An integer: what was counted, besides whatever was put. */
+  readonly counted?: string
   /** A newer version wrote here. */
   readonly unknown: boolean
 }
@@ -50,10 +52,13 @@ export function fieldValue(
   }
   const counts = live.filter(({ write }) => write.op === 'count')
   const ofElements = live.some(({ write }) => isOfElement(write.op))
-  if (counts.length > 0 && ofElements) {
-    return inconsistent(greatestFirst, 'It was written as a set and as a counter.')
+  if (counts.length > 0) {
+    const counted = countedIn(counts, all, causality)
+    const value = ofElements
+      ? inconsistent(greatestFirst, 'It was written as a set and as a counter.')
+      : counter(greatestFirst, counted)
+    return { ...value, counted: String(counted) }
   }
-  if (counts.length > 0) return counter(greatestFirst, counts, { all, causality })
   if (ofElements || rule.strategy === 'set') return set(greatestFirst, { all, rule, causality })
   if (rule.strategy === 'transform') return transformed(greatestFirst, rule)
   return register(greatestFirst, rule)
@@ -66,7 +71,10 @@ function valueOfOne(one: Candidate, rule: FieldRule): FieldValue {
   if (!known || op === 'put') return plain
   if (op === 'keep') return register([one], rule)
   if (op === 'add') return { ...plain, value: `[${value}]` }
-  if (op === 'count') return { ...plain, value: String(countOf(value)?.total ?? 0) }
+  if (op === 'count') {
+    const counted = String(countOf(value)!.total)
+    return { ...plain, value: counted, counted }
+  }
   return { ...plain, value: undefined }
 }
 
@@ -172,11 +180,7 @@ function listOf({ write }: Candidate): readonly string[] | undefined {
 }
 
 /** The greatest number that somebody put, and all that was counted. */
-function counter(
-  greatestFirst: readonly Candidate[],
-  counts: readonly Candidate[],
-  { all, causality }: { readonly all: readonly Candidate[]; readonly causality: Causality },
-): FieldValue {
+function counter(greatestFirst: readonly Candidate[], counted: bigint): FieldValue {
   const puts = greatestFirst.filter(
     ({ write }) => write.op !== 'count' && write.value !== undefined,
   )
@@ -187,23 +191,9 @@ function counter(
       'It was counted, and written as something else than a whole number.',
     )
   }
-  let sum = BigInt(bases[0] ?? 0)
-  for (const one of counts) sum += BigInt(countOf(one.write.value)!.total)
-  // A branch of a forked feed counts on from what its feed had counted: that is there once, not in each.
-  for (const one of counts) {
-    const inherited = all
-      .filter(
-        (other) =>
-          other.write.op === 'count' &&
-          other.by.feed === one.by.feed &&
-          causality.isBranchOf(one.by.writer, other.by.writer),
-      )
-      .toSorted((a, b) => b.write.commit.seq - a.write.commit.seq)[0]
-    if (inherited !== undefined) sum -= BigInt(countOf(inherited.write.value)!.total)
-  }
   const different = distinct(puts)
   return {
-    value: String(sum),
+    value: String(BigInt(bases[0] ?? 0) + counted),
     by: greatestFirst.at(-1)!,
     dispute:
       different.length > 1
@@ -212,6 +202,32 @@ function counter(
     kept: undefined,
     unknown: false,
   }
+}
+
+/**
+ * What the counts come to. A branch of a forked feed counts on from what its feed had counted: that is there once, not in
+ * each.
+ */
+function countedIn(
+  counts: readonly Candidate[],
+  all: readonly Candidate[],
+  causality: Causality,
+): bigint {
+  const totalOf = ({ write }: Candidate): bigint => BigInt(countOf(write.value)!.total)
+  let sum = 0n
+  for (const one of counts) {
+    sum += totalOf(one)
+    const inherited = all
+      .filter(
+        (other) =>
+          other.write.op === 'count' &&
+          other.by.feed === one.by.feed &&
+          causality.isBranchOf(one.by.writer, other.by.writer),
+      )
+      .toSorted((a, b) => b.write.commit.seq - a.write.commit.seq)[0]
+    if (inherited !== undefined) sum -= totalOf(inherited)
+  }
+  return sum
 }
 
 function transformed(greatestFirst: readonly Candidate[], rule: FieldRule): FieldValue {

@@ -148,15 +148,13 @@ function union(lists: readonly string[]): string {
 /** A counter's number is what it shows; what was counted is there besides. */
 function asPut(
   view: RecordView,
-  { field, values }: Conflict,
+  { field }: Conflict,
   { value, reading }: { readonly value: string | undefined; readonly reading: Reading },
 ): string | undefined {
   if (reading.ruleOf(view.id, field).strategy !== 'counter') return value
   const wanted = integerOf(value)
   if (wanted === undefined) throw new HavenError('INVALID_VALUE', 'A counter counts whole numbers.')
-  const shown = integerOf(view.fields.get(field))
-  const base = integerOf(values[0]?.value)
-  return shown === undefined || base === undefined ? value : String(wanted - (shown - base))
+  return String(wanted - Number(view.counted.get(field) ?? 0))
 }
 
 /** Whether a listed value can be written again as it stands there. */

@@ -75,6 +75,8 @@ export interface RecordView {
   readonly conflicts: readonly Conflict[]
   /** Fields whose several values a person has settled by keeping all: JSON texts, the shown one first. */
   readonly kept: ReadonlyMap<string, readonly string[]>
+  /** Of counters the integer that was counted, besides what was put. */
+  readonly counted: ReadonlyMap<string, string>
   /** Fields with a live write of a newer version: to be read, not written. Empty: the record as a whole. */
   readonly unknownOps: readonly string[]
   /** All live writes in their total order as they were written, deletions included, whether shown or not. */
@@ -110,6 +112,7 @@ export function viewRecord(
     fields: read.fields,
     conflicts: conflicts.toSorted((a, b) => compareText(a.field, b.field)),
     kept: read.kept,
+    counted: read.counted,
     unknownOps: unknownOpsOf(raw, fate, read.unknown),
     live: [...raw.values()]
       .flatMap(({ live }) => live)
@@ -173,10 +176,17 @@ interface Read {
   readonly fields: ReadonlyMap<string, string>
   readonly conflicts: readonly Conflict[]
   readonly kept: ReadonlyMap<string, readonly string[]>
+  readonly counted: ReadonlyMap<string, string>
   readonly unknown: readonly string[]
 }
 
-const nothingRead: Read = { fields: new Map(), conflicts: [], kept: new Map(), unknown: [] }
+const nothingRead: Read = {
+  fields: new Map(),
+  conflicts: [],
+  kept: new Map(),
+  counted: new Map(),
+  unknown: [],
+}
 
 /** A candidate in canonical terms, and the write that it is a part of. */
 interface PartCandidate extends Candidate {
@@ -210,6 +220,7 @@ class Viewer {
     const shown: { field: string; value: string; by: Candidate }[] = []
     const conflicts: Conflict[] = []
     const kept = new Map<string, readonly string[]>()
+    const counted = new Map<string, string>()
     const unknown: string[] = []
     const taken = new Set<string>()
     const lenses = lensesFor(this.#state, this.#reading)
@@ -223,6 +234,7 @@ class Viewer {
       taken.add(field)
       if (seen.unknown) unknown.push(field)
       if (seen.kept !== undefined) kept.set(field, seen.kept)
+      if (seen.counted !== undefined) counted.set(field, seen.counted)
       if (seen.conflict !== undefined) conflicts.push(seen.conflict)
       if (seen.value !== undefined) shown.push({ field, value: seen.value, by: seen.by })
     }
@@ -235,7 +247,7 @@ class Viewer {
     for (const [field, value] of lenses?.defaults ?? [])
       if (!isWritten.has(field)) values.set(field, value)
     this.#addTexts(values, conflicts, raw)
-    return { fields: values, conflicts, kept, unknown }
+    return { fields: values, conflicts, kept, counted, unknown }
   }
 
   /** The writes of all versions in the fields where they meet. */
@@ -250,12 +262,12 @@ class Viewer {
       const failed: { readonly one: Candidate; readonly problem: string }[] = []
       for (const whole of candidates.all) {
         const { op, value, commit } = whole.write
-        const translated = lenses.partsOf({ schemaVersion: commit.schemaVersion, field, op, value })
-        if (isInexpressible(translated)) {
+        const ofWrite = lenses.partsOf({ schemaVersion: commit.schemaVersion, field, op, value })
+        if (isInexpressible(ofWrite)) {
           if (!candidates.live.includes(whole) || !this.#isShown(whole)) continue
-          failed.push({ one: whole, problem: translated.problem })
+          failed.push({ one: whole, problem: ofWrite.problem })
         } else {
-          for (const part of translated) {
+          for (const part of ofWrite) {
             const write = { ...whole.write, field: part.field, value: part.value }
             addTo(parts, part.field, { write, by: whole.by, whole })
           }
@@ -276,9 +288,7 @@ class Viewer {
   #field(
     { field, from, read }: ReadField,
     fields: ReadonlyMap<string, FieldCandidates>,
-  ):
-    | (Pick<FieldValue, 'value' | 'by' | 'kept' | 'unknown'> & { conflict: Conflict | undefined })
-    | undefined {
+  ): (Omit<FieldValue, 'dispute'> & { conflict: Conflict | undefined }) | undefined {
     const rule = this.#reading.ruleOf(this.#state.id, field)
     const parts = from.map((name) => {
       const candidates = fields.get(name)
@@ -304,15 +314,19 @@ class Viewer {
       const conflict = this.#conflict(field, dispute, all)
       return { value: undefined, by, kept: undefined, unknown, conflict }
     }
-    const keptParts = parts.length === 1 ? parts[0]?.kept : undefined
-    const kept = keptParts?.map((each) => read([each])).filter((each) => typeof each === 'string')
-    if (disputes.length === 0) return { value, by, kept, unknown, conflict: undefined }
+    const [onlyPart] = parts.length === 1 ? parts : []
+    const counted = onlyPart?.counted === undefined ? {} : { counted: onlyPart.counted }
+    const kept = onlyPart?.kept
+      ?.map((each) => read([each]))
+      .filter((each) => typeof each === 'string')
+    const seen = { value, by, kept, unknown, ...counted }
+    if (disputes.length === 0) return { ...seen, conflict: undefined }
     const conflict = this.#conflict(field, joined(disputes), all, (one) => {
       // One part as this write has it, the others as they are shown.
       const index = from.indexOf(one.write.field)
       return translated(one, (part) => read(shownParts.with(index, part)))
     })
-    return { value, by, kept, unknown, conflict: withoutRepeats(conflict) }
+    return { ...seen, conflict: withoutRepeats(conflict) }
   }
 
   #isShown(one: Candidate | PartCandidate): boolean {

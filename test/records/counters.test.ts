@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { countOf, countText, integerOf } from '../../src/records/counts.ts'
+import { writesToSettle } from '../../src/records/resolution.ts'
 import { meet, Person } from './histories/people.ts'
 
 describe('a counter', () => {
@@ -120,6 +121,76 @@ describe('a counter', () => {
     expect(ada.conflict('stock')).toMatchObject({ kind: 'schema', state: 'open' })
     expect(new Set(ada.disputes('stock'))).toEqual(new Set(['"many"', '[2,2]']))
     expect(ada.sees('stock')).toBe('"many"')
+  })
+})
+
+describe('a number for a counter', () => {
+  test('is said as a difference once it has been counted', () => {
+    const ada = new Person('ada')
+    ada.put('stock', '10')
+    ada.count('stock', 2)
+    ada.put('stock', '20')
+    expect(ada.sees('stock')).toBe('20')
+    expect(ada.view.live.map(({ op, value }) => `${op} ${value}`)).toEqual([
+      'put 10',
+      'count [10,8]',
+    ])
+    expect(() => ada.put('stock', undefined)).toThrow('stays counted')
+    expect(() => ada.put('stock', '"many"')).toThrow('counts whole numbers')
+  })
+
+  test('is not taken from a form that does not show what was counted since', () => {
+    const [ada, ben] = [new Person('ada'), new Person('ben')]
+    ada.put('stock', '10')
+    ada.count('stock', 0)
+    const form = ada.version
+    ben.count('stock', -3)
+    meet(ada, ben)
+    expect(() => ada.put('stock', '12', form)).toThrow(
+      expect.objectContaining({ code: 'CONFLICT_CHANGED' }),
+    )
+    ada.put('stock', '12', ada.version)
+    meet(ada, ben)
+    expect(ben.sees('stock')).toBe('12')
+  })
+
+  test('settles what was counted and written as text: the counter then shows it', () => {
+    const [ada, ben] = [new Person('ada'), new Person('ben')]
+    ada.count('stock', 2)
+    ben.writes({ field: 'stock', op: 'put', value: '"many"' })
+    meet(ada, ben)
+    ada.put('stock', '7')
+    meet(ada, ben)
+    expect(ben.sees('stock')).toBe('7')
+    expect(ben.view.conflicts).toEqual([])
+  })
+
+  test('is what shows when a conflict is settled with it', () => {
+    const [ada, ben] = [new Person('ada'), new Person('ben')]
+    ada.count('stock', 2)
+    ben.writes({ field: 'stock', op: 'put', value: '"many"' })
+    meet(ada, ben)
+    const how = { resolution: { value: '7' }, reading: ada.replica.reading }
+    ada.writes(...writesToSettle(ada.view, ada.conflict('stock')!, how))
+    meet(ada, ben)
+    expect(ben.sees('stock')).toBe('7')
+    expect(ben.view.conflicts).toEqual([])
+  })
+})
+
+describe('a counter of a record that was deleted', () => {
+  test('goes on from what it showed', () => {
+    const [ada, ben] = [new Person('ada'), new Person('ben')]
+    ada.put('stock', '100')
+    ben.count('stock', -3)
+    meet(ada, ben)
+    ada.deletes()
+    meet(ada, ben)
+    expect(() => ben.put('stock', '50')).toThrow('deleted')
+    ben.count('stock', 1)
+    meet(ada, ben)
+    expect(ada.view).toMatchObject({ deleted: false, resurrected: false })
+    expect(ada.sees('stock')).toBe('98')
   })
 })
 

@@ -167,14 +167,16 @@ function fateOf(
         uncovered.some((one) => !saw(one, deletion)) ||
         uncoveredEdits.some((edit) => !edit.held.has(deletion.commit.id)),
     )
-  const counters = uncovered.filter(({ write }) => write.op === 'count')
+  // A counter shows whole or not at all.
+  const counters = new Set(
+    uncovered
+      .map(({ write }) => write.field)
+      .filter((field) => candidates.some(({ write }) => isCountOf(field, write))),
+  )
   return {
     deleted: false,
     resurrected,
-    shows: (one) =>
-      resurrected ||
-      uncovered.includes(one) ||
-      (one.write.op === 'count' && counters.some(({ write }) => write.field === one.write.field)),
+    shows: (one) => resurrected || uncovered.includes(one) || counters.has(one.write.field),
   }
 }
 
