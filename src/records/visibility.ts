@@ -73,7 +73,7 @@ export interface RecordView {
   readonly fields: ReadonlyMap<string, string>
   /** Sorted by field. */
   readonly conflicts: readonly Conflict[]
-  /** Fields whose several values a person has settled by keeping all: JSON texts, the shown one first. */
+  /** Fields whose several values a person has settled by keeping all, sorted by field: JSON texts, the shown one first. */
   readonly kept: ReadonlyMap<string, readonly string[]>
   /** Of counters the integer that was counted, besides what was put. */
   readonly counted: ReadonlyMap<string, string>
@@ -111,7 +111,7 @@ export function viewRecord(
     resurrected: fate.resurrected,
     fields: read.fields,
     conflicts: conflicts.toSorted((a, b) => compareText(a.field, b.field)),
-    kept: read.kept,
+    kept: new Map([...read.kept].toSorted(([a], [b]) => compareText(a, b))),
     counted: read.counted,
     unknownOps: unknownOpsOf(raw, fate, read.unknown),
     live: [...raw.values()]
