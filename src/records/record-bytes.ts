@@ -1,9 +1,10 @@
 /** The binary form of a record's state, as the store keeps it (sealed). Derived, so that it may change with a version. */
+import * as Y from 'yjs'
 import { bytesToHex, hexToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { limits } from '../core/limits.ts'
 import type { CausalIndex } from './causality.ts'
-import type { FreeCommit, FreeState, WaitingUpdate } from './free-state.ts'
+import type { FreeCommit, FreeState, HiddenEntry, WaitingUpdate } from './free-state.ts'
 import { encodeRecordCausality, RecordCausality } from './record-causality.ts'
 import type { AcceptedWrite, RecordState, WriterState } from './record-state.ts'
 import { slotOf } from './slots.ts'
@@ -133,10 +134,15 @@ function decodeWriter(reader: ByteReader, decoder: WriteDecoder): WriterState {
 // The head of free types.
 const withUpdates = 1
 const withWaiting = 2
+const withHiddenEntries = 4
 
 function encodeFree(out: ByteWriter, free: FreeState): void {
-  const { updates, waiting } = free
-  out.u8((updates === undefined ? 0 : withUpdates) | (waiting.length === 0 ? 0 : withWaiting))
+  const { updates, waiting, hiddenEntries } = free
+  out.u8(
+    (updates === undefined ? 0 : withUpdates) |
+      (waiting.length === 0 ? 0 : withWaiting) |
+      (hiddenEntries.length === 0 ? 0 : withHiddenEntries),
+  )
   out.varint(free.clientId).varint(free.baseClock).varint(free.shownSeq)
   // Differences, since a text has a commit for every few letters.
   out.varint(free.commits.length)
@@ -146,17 +152,43 @@ function encodeFree(out: ByteWriter, free: FreeState): void {
     last = commit
   }
   if (updates !== undefined) out.lengthPrefixed(updates)
-  if (waiting.length === 0) return
-  out.varint(waiting.length)
+  if (waiting.length > 0) out.varint(waiting.length)
   for (const { seq, hidden, update } of waiting) {
     out
       .varint(seq)
       .u8(hidden ? 1 : 0)
       .lengthPrefixed(update)
   }
+  if (hiddenEntries.length > 0) out.varint(hiddenEntries.length)
+  for (const entry of hiddenEntries) encodeHiddenEntry(out, entry)
+}
+
+/** 0: it has an origin; 1: a root type and a key; 2: a type within one and a key; 3: neither is known. */
+function encodeHiddenEntry(out: ByteWriter, { clock, origin, parent, key }: HiddenEntry): void {
+  out.varint(clock)
+  if (origin !== null) out.u8(0).varint(origin.client).varint(origin.clock)
+  else if (parent === null || key === null) out.u8(3)
+  else if (typeof parent === 'string') out.u8(1).text(parent).text(key)
+  else out.u8(2).varint(parent.client).varint(parent.clock).text(key)
+}
+
+function decodeHiddenEntry(reader: ByteReader): HiddenEntry {
+  const clock = reader.varint()
+  const place = (): Y.ID => Y.createID(reader.varint(), reader.varint())
+  switch (reader.u8()) {
+    case 0:
+      return { clock, origin: place(), parent: null, key: null }
+    case 1:
+      return { clock, origin: null, parent: reader.text(anyBytes), key: reader.text(anyBytes) }
+    case 2:
+      return { clock, origin: null, parent: place(), key: reader.text(anyBytes) }
+    default:
+      return { clock, origin: null, parent: null, key: null }
+  }
 }
 
 const noUpdates: readonly WaitingUpdate[] = []
+const noEntries: readonly HiddenEntry[] = []
 
 function decodeFree(reader: ByteReader): FreeState {
   const head = reader.u8()
@@ -176,6 +208,10 @@ function decodeFree(reader: ByteReader): FreeState {
     const hidden = reader.u8() === 1
     waiting.push({ seq, hidden, update: reader.lengthPrefixed(anyBytes).slice() })
   }
+  const hiddenEntries: HiddenEntry[] = []
+  for (let rest = (head & withHiddenEntries) === 0 ? 0 : reader.count(2); rest > 0; rest--) {
+    hiddenEntries.push(decodeHiddenEntry(reader))
+  }
   return {
     clientId,
     baseClock,
@@ -184,5 +220,6 @@ function decodeFree(reader: ByteReader): FreeState {
     updates,
     commits,
     waiting: waiting.length === 0 ? noUpdates : waiting,
+    hiddenEntries: hiddenEntries.length === 0 ? noEntries : hiddenEntries,
   }
 }

@@ -4,7 +4,7 @@ import { CausalIndex } from '../../src/records/causality.ts'
 import { arrayNameOf, canonicalFreeUpdate, docUpdate } from '../../src/records/doc.ts'
 import { FeedTable } from '../../src/records/feed-table.ts'
 import { arrayName } from '../../src/records/fields-update.ts'
-import { settleFree } from '../../src/records/free-state.ts'
+import { settleFree } from '../../src/records/settle-free.ts'
 import {
   applyFieldsUpdate,
   applyFreeUpdate,

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import * as Y from 'yjs'
 
 import { FreeTypes } from '../../src/records/free-edits.ts'
-import { settleFree } from '../../src/records/free-state.ts'
+import { settleFree } from '../../src/records/settle-free.ts'
 import { applyFreeUpdate, emptyRecord } from '../../src/records/record-state.ts'
 import type { RecordState, Writer } from '../../src/records/record-state.ts'
 

@@ -5,7 +5,7 @@ import * as Y from 'yjs'
 import { CausalIndex, type Place } from '../../src/records/causality.ts'
 import { canonicalFreeUpdate, docUpdate } from '../../src/records/doc.ts'
 import { encodeStateVector } from '../../src/records/free-update.ts'
-import { hasWaitingUpdates, settleFree, settlesForGood } from '../../src/records/free-state.ts'
+import { hasWaitingUpdates, settleFree, settlesForGood } from '../../src/records/settle-free.ts'
 import { decodeRecordState, encodeRecordState } from '../../src/records/record-bytes.ts'
 import {
   applyFreeUpdate,
@@ -237,6 +237,115 @@ describe('of a hidden commit', () => {
     record.take(eve, 1, theft, { hidden: true })
     record.take(ada, 2, after, { seen: [at(eve, 1)] })
     expect(record.store().text).toBe('penicillin, seen')
+  })
+})
+
+interface MapStep {
+  readonly writer: number
+  readonly key: string
+  readonly value: number | undefined
+}
+
+const anyMapStep: fc.Arbitrary<MapStep> = fc.record({
+  writer: fc.nat(2),
+  key: fc.constantFrom('dose', 'drug'),
+  value: fc.option(fc.nat(99), { nil: undefined }),
+})
+
+describe('an entry of a map that a hidden commit wrote', () => {
+  const hideEve = (steps: readonly MapStep[], hidden: boolean): Record => {
+    const doc = new Y.Doc()
+    const writers = [ada, ben, eve]
+    const seqs = [0, 0, 0]
+    const record = new Record()
+    for (const writer of writers) record.name(writer)
+    for (const { writer, key, value } of steps) {
+      const author = writers[writer]!
+      const made = edit(doc, author.freeClientId, (one) => {
+        if (value === undefined) one.getMap('m').delete(key)
+        else one.getMap('m').set(key, value)
+      })
+      const seen = writers.flatMap((other, i) =>
+        i === writer || seqs[i] === 0 ? [] : [at(other, seqs[i]!)],
+      )
+      const accepted = record.take(author, ++seqs[writer]!, made, {
+        seen,
+        hidden: hidden && author === eve,
+      })
+      expect(accepted).toBe(true)
+    }
+    return record
+  }
+  const shownBy = (steps: readonly MapStep[]): { [key: string]: number } => {
+    const shown: { [key: string]: number } = {}
+    for (const { key, value } of steps) {
+      if (value === undefined) delete shown[key]
+      else shown[key] = value
+    }
+    return shown
+  }
+
+  test('is not there, and what stood there before is', () => {
+    const steps = [
+      { writer: 0, key: 'dose', value: 5 },
+      { writer: 2, key: 'dose', value: 500 },
+    ]
+    expect(hideEve(steps, false).store().doc.getMap('m').toJSON()).toEqual({ dose: 500 })
+    expect(hideEve(steps, true).store().doc.getMap('m').toJSON()).toEqual({ dose: 5 })
+  })
+
+  propertyTest.prop([fc.array(anyMapStep, { maxLength: 12 }), fc.nat(3)])(
+    'makes no difference to what others write and remove, one after the other',
+    (all, storeEvery) => {
+      // Who removes what is not there any more says nothing.
+      const steps = all.filter(
+        ({ key, value }, i) => value !== undefined || key in shownBy(all.slice(0, i)),
+      )
+      const visible = hideEve(steps, false)
+      expect(visible.doc.getMap('m').toJSON()).toEqual(shownBy(steps))
+      const record = hideEve(steps, true)
+      if (storeEvery > 0) record.store()
+      const expected = shownBy(steps.filter(({ writer }) => writer !== 2))
+      expect(record.doc.getMap('m').toJSON()).toEqual(expected)
+      expect(hasWaitingUpdates(record.settled)).toBe(false)
+      if (storeEvery > 1) expect(record.store().doc.getMap('m').toJSON()).toEqual(expected)
+    },
+  )
+
+  test('nor has it been one of an attribute, or within another map', () => {
+    const doc = new Y.Doc()
+    const record = new Record()
+    const seen = (seq: number) => ({ seen: [at(ada, seq)] })
+    record.take(
+      ada,
+      1,
+      edit(doc, ada.freeClientId, (one) => {
+        const heading = new Y.XmlElement('h1')
+        heading.setAttribute('class', 'plain')
+        one.getXmlFragment('page').insert(0, [heading])
+        one.getMap('form').set('drug', new Y.Map([['dose', 5]]))
+      }),
+    )
+    record.take(
+      eve,
+      1,
+      edit(doc, eve.freeClientId, (one) => {
+        ;(one.getXmlFragment('page').get(0) as Y.XmlElement).setAttribute('class', 'forged')
+        ;(one.getMap('form').get('drug') as Y.Map<number>).set('dose', 500)
+      }),
+      { ...seen(1), hidden: true },
+    )
+    record.take(
+      ben,
+      1,
+      edit(doc, ben.freeClientId, (one) => {
+        ;(one.getMap('form').get('drug') as Y.Map<unknown>).set('note', 'seen')
+      }),
+      { seen: [at(ada, 1), at(eve, 1)] },
+    )
+    const shown = record.store().doc
+    expect(shown.getMap('form').toJSON()).toEqual({ drug: { dose: 5, note: 'seen' } })
+    expect(shown.getXmlFragment('page').toJSON()).toBe('<h1 class="plain"></h1>')
   })
 })
 

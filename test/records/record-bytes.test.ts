@@ -1,6 +1,7 @@
 import { fc, test } from '@fast-check/vitest'
 import { describe, expect } from 'vitest'
-import type { FreeCommit, FreeState } from '../../src/records/free-state.ts'
+import * as Y from 'yjs'
+import type { FreeCommit, FreeState, HiddenEntry } from '../../src/records/free-state.ts'
 import { FeedTable } from '../../src/records/feed-table.ts'
 import {
   decodeRecordState,
@@ -179,6 +180,18 @@ const anyPayload: fc.Arbitrary<RecordPayload> = fc.record({
   ),
 })
 
+function anyHiddenEntry(): fc.Arbitrary<HiddenEntry> {
+  const place = fc.tuple(fc.nat(2 ** 53 - 1), fc.nat()).map(([client, clock]) => {
+    return Y.createID(client, clock)
+  })
+  const none = fc.constant(null)
+  return fc.oneof(
+    fc.record({ clock: fc.nat(), origin: place, parent: none, key: none }),
+    fc.record({ clock: fc.nat(), origin: none, parent: fc.oneof(anyText, place), key: anyText }),
+    fc.record({ clock: fc.nat(), origin: none, parent: none, key: none }),
+  )
+}
+
 function anyFreeState(): fc.Arbitrary<FreeState> {
   return fc
     .record({
@@ -191,6 +204,7 @@ function anyFreeState(): fc.Arbitrary<FreeState> {
         fc.record({ seq: fc.nat(99), hidden: fc.boolean(), update: fc.uint8Array() }),
         { maxLength: 3 },
       ),
+      hiddenEntries: fc.array(anyHiddenEntry(), { maxLength: 3 }),
     })
     .map(({ baseClock, steps, ...free }) => {
       const commits: FreeCommit[] = []

@@ -1,6 +1,6 @@
 import { test } from '@fast-check/vitest'
 import { expect } from 'vitest'
-import { hasWaitingUpdates } from '../../src/records/free-state.ts'
+import { hasWaitingUpdates } from '../../src/records/settle-free.ts'
 import { decodeRecord, encodeRecordState } from '../../src/records/record-bytes.ts'
 import { builtInReading } from '../../src/records/schema/schema-book.ts'
 import { viewRecord } from '../../src/records/visibility.ts'
