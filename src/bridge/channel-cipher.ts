@@ -2,9 +2,6 @@
 import { emptyBytes } from '../core/bytes.ts'
 import { open, seal } from '../crypto/cipher.ts'
 
-/** What a message is longer when it is sealed. */
-export const channelOverheadBytes = 16
-
 export class ChannelCipher {
   readonly #key: Uint8Array
   #count = 0

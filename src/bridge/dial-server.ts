@@ -102,7 +102,7 @@ function shakeHands(
 }
 
 /** @throws HavenError `ADDRESS_INVALID` */
-export function socketUrl(address: string): string {
+function socketUrl(address: string): string {
   const url = URL.canParse(address) ? new URL(address) : undefined
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
     throw new HavenError(

@@ -9,6 +9,7 @@ import { HavenError } from '../core/errors.ts'
 import { domainBytes, domainHash, hmacSha256 } from '../crypto/hash.ts'
 import { hkdf } from '../crypto/kdf.ts'
 import { decodeBase32, encodeBase32 } from '../identity/base32.ts'
+import { serverAddressLimits } from '../identity/server-address.ts'
 import type { ServerKeys } from './inner-channel.ts'
 
 /** Which code it is: what a device shows of it. */
@@ -90,7 +91,7 @@ export function decodeServerInvitation(code: string): ServerInvitation {
     const nonce = bytesToHex(reader.bytes(16))
     const expiresAtS = reader.u32()
     const secret = reader.bytes(16).slice()
-    const address = reader.text(serverAddressBytesMax)
+    const address = reader.text(serverAddressLimits.bytes)
     reader.end()
     return { server: { device, agreementKey }, nonce, expiresAtS, secret, address }
   } catch (cause) {
@@ -105,7 +106,6 @@ export function decodeServerInvitation(code: string): ServerInvitation {
 const version = 1
 const checksumBytes = 4
 const maxCodeLength = 4_096
-export const serverAddressBytesMax = 255
 
 function checksum(body: Uint8Array): Uint8Array {
   return domainHash('havenmesh/server-invitation-code/v1', body).subarray(0, checksumBytes)

@@ -153,12 +153,12 @@ describe.skipIf(!canUseNamespaces())('two camps that never see each other, and a
   })
 })
 
-function ndjson(place: string, count: number): string {
+function ndjson(clinic: string, count: number): string {
   const lines = Array.from({ length: count }, (_, index) =>
     JSON.stringify({
       resourceType: 'Patient',
-      id: `${planted}-${place.replaceAll(/[^a-z]/g, '')}-${index}`,
-      name: [{ family: `${planted}${index}`, given: [place] }],
+      id: `${planted}-${clinic.replaceAll(/[^a-z]/g, '')}-${index}`,
+      name: [{ family: `${planted}${index}`, given: [clinic] }],
       birthPlaceOfRecord: index,
     }),
   )

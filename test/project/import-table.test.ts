@@ -83,7 +83,7 @@ function checkImports(directory: string): { violations: string[]; modulesRead: n
       'json',
       'src',
     ],
-    { cwd: directory, encoding: 'utf8' },
+    { cwd: directory, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 },
   )
   if (stdout === '') throw new Error(stderr)
   const { modules, summary } = JSON.parse(stdout) as {
