@@ -5,15 +5,24 @@ import { durationText } from './amounts.ts'
 const msByUnit: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 /**
- * How long an invitation lasts, as people write it: `90s`, `10m`, `2h`, `1d`.
+ * As people write it: `90s`, `10m`, `2h`, `1d`.
+ *
+ * @throws HavenError `USAGE`
+ */
+export function parseDurationMs(text: string): number {
+  const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? []
+  if (count === undefined || unit === undefined)
+    throw new HavenError('USAGE', `"${text}" is not a duration: write 90s, 10m or 2h.`)
+  return Number(count) * msByUnit[unit]!
+}
+
+/**
+ * How long an invitation lasts.
  *
  * @throws HavenError `USAGE`
  */
 export function parseTtlMs(text: string): number {
-  const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? []
-  if (count === undefined || unit === undefined)
-    throw new HavenError('USAGE', `"${text}" is not a duration: write 90s, 10m or 2h.`)
-  const ms = Number(count) * msByUnit[unit]!
+  const ms = parseDurationMs(text)
   if (ms < limits.invitationTtlMinMs || ms > limits.invitationTtlMaxMs)
     throw new HavenError(
       'USAGE',

@@ -22,6 +22,7 @@ import { addRemove } from './commands/remove.ts'
 import { addResolve } from './commands/resolve.ts'
 import { addSchema } from './commands/schema.ts'
 import { addServer } from './commands/server.ts'
+import { addSafeToWipe } from './commands/safe-to-wipe.ts'
 import { addSet } from './commands/set.ts'
 import { addStatus } from './commands/status.ts'
 import { addUnlink } from './commands/unlink.ts'
@@ -95,7 +96,7 @@ function createProgram(cli: Cli): Command {
   for (const add of [addAdd, addRemove, addCount]) add(program, cli)
   for (const add of [addConflicts, addResolve]) add(program, cli)
   for (const add of [addLink, addUnlink]) add(program, cli)
-  for (const add of [addSchema, addHistory, addStatus]) add(program, cli)
+  for (const add of [addSchema, addHistory, addStatus, addSafeToWipe]) add(program, cli)
   for (const add of [addBridge, addServer]) add(program, cli)
   return program
 }

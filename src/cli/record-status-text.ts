@@ -1,8 +1,8 @@
 import type { KnownAuthor, RecordHolder, RecordStatus } from '../device/api.ts'
-import { countText, durationText } from './amounts.ts'
+import { countText } from './amounts.ts'
 import { table } from './cells.ts'
 import { nameOf } from './event-text.ts'
-import { dateAndTime, timeOfDay } from './printable.ts'
+import { momentText, timeText } from './moment-text.ts'
 
 /** What `get --status` adds for people: who else holds the record, and how far what others wrote is known. */
 export function recordStatusText(
@@ -42,8 +42,7 @@ function section<T extends { device: RecordHolder['device'] }>(
 
 function sinceText({ since, clockOff, retiring }: RecordHolder, nowMs: number): string {
   if (since === null) return ''
-  const time = isToday(since, nowMs) ? timeOfDay(since).slice(0, 5) : dateAndTime(since)
-  return `since ${time}${offText(clockOff)}${retiring ? '; it is to be wiped' : ''}`
+  return `since ${timeText(since, nowMs)}${offText(clockOff)}${retiring ? '; it is to be wiped' : ''}`
 }
 
 function lackText({ holds, heard }: RecordHolder, nowMs: number): string {
@@ -61,17 +60,4 @@ function untilText({ until, clockOff }: KnownAuthor, nowMs: number): string {
 
 function offText(clockOff: boolean): string {
   return clockOff ? ' by its clock, which is off' : ''
-}
-
-/** `now`, `09:12`, `2 days ago`. */
-function momentText(time: string, nowMs: number): string {
-  const agoMs = nowMs - Date.parse(time)
-  if (Math.abs(agoMs) < 60_000) return 'now'
-  if (agoMs < 0) return dateAndTime(time)
-  return isToday(time, nowMs) ? timeOfDay(time).slice(0, 5) : `${durationText(agoMs)} ago`
-}
-
-/** By the local clock. */
-function isToday(time: string, nowMs: number): boolean {
-  return new Date(time).toDateString() === new Date(nowMs).toDateString()
 }

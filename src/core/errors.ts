@@ -18,6 +18,7 @@ export const errorCodes = [
   'LINKED_INDIRECTLY',
   'NOT_ALLOWED',
   'RETIRING',
+  'NOT_SAFE_TO_WIPE',
   'NOT_MEMBER',
   'ALREADY_MEMBER',
   'NOT_READABLE_YET',
