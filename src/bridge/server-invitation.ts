@@ -6,10 +6,10 @@ import { bytesToHex, equalBytes, hexToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import type { Random } from '../core/environment.ts'
 import { HavenError } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
 import { domainBytes, domainHash, hmacSha256 } from '../crypto/hash.ts'
 import { hkdf } from '../crypto/kdf.ts'
 import { decodeBase32, encodeBase32 } from '../identity/base32.ts'
-import { serverAddressLimits } from '../identity/server-address.ts'
 import type { ServerKeys } from './inner-channel.ts'
 
 /** Which code it is: what a device shows of it. */
@@ -91,7 +91,7 @@ export function decodeServerInvitation(code: string): ServerInvitation {
     const nonce = bytesToHex(reader.bytes(16))
     const expiresAtS = reader.u32()
     const secret = reader.bytes(16).slice()
-    const address = reader.text(serverAddressLimits.bytes)
+    const address = reader.text(limits.serverAddressBytes)
     reader.end()
     return { server: { device, agreementKey }, nonce, expiresAtS, secret, address }
   } catch (cause) {

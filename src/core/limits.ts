@@ -41,6 +41,9 @@ export const limits = {
   deviceNameBytes: 64,
   /** Certificates from a device's up to the root. */
   certificateChain: 16,
+  /** Addresses of one server: by name and by number, from inside and from outside. */
+  serverAddresses: 8,
+  serverAddressBytes: 255,
   /** Facts in one control commit. */
   controlFacts: 4_096,
   /** Text of one schema: hundreds of fields and steps, and still a fraction of a second on a slow link. */

@@ -14,7 +14,6 @@ import { type FeedPlace, readFeedPlaces, writeFeedPlaces } from './feed-place.ts
 import { meshIdOf } from './names.ts'
 import { decodeRevocation, type Revocation, verifyRevocation } from './revocation.ts'
 import { sealedFactMaxBytes, sealedSchemaMaxBytes } from './sealed-fact.ts'
-import { serverAddressLimits } from './server-address.ts'
 
 /** The numbers of the facts; 11 is reserved. */
 export const factTypes = {
@@ -352,8 +351,8 @@ const readers: ReadonlyMap<number, (reader: ByteReader) => Fact> = new Map([
     (reader): Fact => ({
       kind: 'server',
       device: key(reader),
-      addresses: Array.from({ length: reader.count(1, serverAddressLimits.count) }, () =>
-        reader.text(serverAddressLimits.bytes),
+      addresses: Array.from({ length: reader.count(1, limits.serverAddresses) }, () =>
+        reader.text(limits.serverAddressBytes),
       ),
     }),
   ],

@@ -1,9 +1,6 @@
 /** Where the servers of a mesh can be reached (docs/protocol.md, What the facts mean). */
 import type { ServerFact } from './control-fact.ts'
 
-/** So many of one server, and so long. */
-export const serverAddressLimits = { count: 8, bytes: 255 } as const
-
 /**
  * Addresses by device, best first, for servers that have any: the last that an admin said of each.
  *
