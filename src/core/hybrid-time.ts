@@ -23,6 +23,9 @@ export function compareTimes(a: HybridTime, b: HybridTime): number {
   return a.ms - b.ms || a.counter - b.counter
 }
 
+/** Clocks are set by hand: a time that is further ahead of this device's own clock is taken for wrong, where people are told. */
+export const visiblyOffMs = 10 * 60 * 1000
+
 /** The time of the next local event: later than every time issued or followed before. */
 export function nextTime(last: HybridTime, nowMs: number): HybridTime {
   const ms = Math.min(Math.max(0, Math.floor(nowMs)), maxMs)

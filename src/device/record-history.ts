@@ -1,5 +1,6 @@
 /** Every write of a record: by whom, when, what it took the place of, and what its author had seen. */
 import { HavenError } from '../core/errors.ts'
+import { visiblyOffMs } from '../core/hybrid-time.ts'
 import type { Candidate } from '../records/candidates.ts'
 import type { CausalIndex } from '../records/causality.ts'
 import { countOf } from '../records/counts.ts'
@@ -21,9 +22,6 @@ import { checkedId, notFound } from './record-operations.ts'
 import { rfc3339 } from './system.ts'
 import { CommitUnreadable, touchesOf } from './writer-history.ts'
 import type { Touch } from './writer-history.ts'
-
-/** Clocks are set by hand: what is further ahead of this device's own is taken for wrong. */
-const aheadMs = 10 * 60 * 1000
 
 /** @throws HavenError `NOT_FOUND`, `USAGE` */
 export async function recordHistory(
@@ -193,7 +191,7 @@ class HistoryReader {
 
   /** Proof in the causal order, whatever the clocks say; or a time that this device's clock has not reached. */
   #isClockOff(touch: Touch, heads: readonly Touch[]): boolean {
-    const latestMs = this.#runtime.clock.nowMs() + aheadMs
+    const latestMs = this.#runtime.clock.nowMs() + visiblyOffMs
     const { ms } = touch.time
     if (ms > latestMs) return true
     return heads.some(

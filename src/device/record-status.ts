@@ -3,6 +3,7 @@
  * clocks alone, without any network.
  */
 import { bytesToHex } from '../core/bytes.ts'
+import { visiblyOffMs } from '../core/hybrid-time.ts'
 import { limits } from '../core/limits.ts'
 import type { ChainPlace } from '../feed/coverage.ts'
 import type { FeedDescriptor } from '../feed/descriptor.ts'
@@ -16,9 +17,6 @@ import { CommitOpener } from './commit-opener.ts'
 import type { MeshRuntime } from './mesh-runtime.ts'
 import { checkedId, notFound } from './record-operations.ts'
 import { rfc3339 } from './system.ts'
-
-/** Clocks are set by hand: what is further off is taken for wrong. */
-const offMs = 10 * 60 * 1000
 
 /** @throws HavenError `NOT_FOUND` */
 export async function recordStatus(
@@ -120,7 +118,7 @@ class StatusReader {
     return {
       device: this.#runtime.peers.info(device),
       until: until === undefined ? null : rfc3339(until.timeMs),
-      clockOff: until !== undefined && !until.direct && until.timeMs > this.#nowMs + offMs,
+      clockOff: until !== undefined && !until.direct && until.timeMs > this.#nowMs + visiblyOffMs,
     }
   }
 
@@ -219,7 +217,7 @@ class StatusReader {
    */
   #isOff({ first: { timeMs, direct } }: Claim): boolean {
     if (direct) return false
-    if (timeMs > this.#nowMs + offMs) return true
-    return timeMs + limits.clockDriftMs + offMs < this.#ownMs
+    if (timeMs > this.#nowMs + visiblyOffMs) return true
+    return timeMs + limits.clockDriftMs + visiblyOffMs < this.#ownMs
   }
 }

@@ -58,6 +58,23 @@ function learn(
   return said
 }
 
+const key = signingKeyFromSeed(new Uint8Array(32).fill(7))
+
+function announce(incarnation: number, generation: number, body: VectorClock, nowMs: number) {
+  return createAnnouncement(
+    {
+      mesh: new Uint8Array(16),
+      incarnation: incarnation.toString(16).padStart(32, '0'),
+      number: announcementNumber(0, generation, nowMs),
+      timeMs: nowMs,
+      epochs: [],
+      clockDigest: clockDigest(body),
+      commits: 1,
+    },
+    key,
+  )
+}
+
 describe('what a device said that it held', () => {
   test.prop([anyClaims])(
     'is kept with the time when it was said first, and nothing is made up',
@@ -113,21 +130,33 @@ describe('what a device said that it held', () => {
     expect(claims.map(({ first }) => first.timeMs)).toEqual([49, 48, 47])
   })
 
+  it('in a conversation is not replaced by what it had announced before', () => {
+    const book = bookOf()
+    const [first, second, third] = [1, 2, 3].map((seq) =>
+      announce(1, 0, holding([seq]), seq * 1_000_000),
+    )
+    const { device: id } = first!
+    const newest = () => [...book.claims(id)].map((claim) => claim.entries(feedName(0))[0]!.seq)
+    book.announced(first!)
+    // It was known to have made two announcements, when it told us.
+    book.learnedDirectly(id, holding([9]), 5_000_000, second!.number)
+    book.announced(second!)
+    expect(book.lacking(id)).toMatchObject({ digest: second!.clockDigest })
+    book.announcedClock(id, holding([2]))
+    expect(newest()).toEqual([9])
+    // Others who have not heard the newer one can have its clock.
+    expect(book.clockByDigest(second!.clockDigest)).toEqual(holding([2]))
+    expect(book.lacking(id)).toBeUndefined()
+    const again = bookOf()
+    again.restoreEntry(id, book.encodeEntry(id)!, () => second!)
+    again.announcedClock(id, holding([2]))
+    expect([...again.claims(id)][0]!.entries(feedName(0))[0]!.seq).toBe(9)
+    book.announced(third!)
+    book.announcedClock(id, holding([3]))
+    expect(newest()).toEqual([3, 9])
+  })
+
   it('in another incarnation is void', () => {
-    const key = signingKeyFromSeed(new Uint8Array(32).fill(7))
-    const announce = (incarnation: number, generation: number, body: VectorClock, nowMs: number) =>
-      createAnnouncement(
-        {
-          mesh: new Uint8Array(16),
-          incarnation: incarnation.toString(16).padStart(32, '0'),
-          number: announcementNumber(0, generation, nowMs),
-          timeMs: nowMs,
-          epochs: [],
-          clockDigest: clockDigest(body),
-          commits: 1,
-        },
-        key,
-      )
     const first = announce(1, 0, holding([5]), 1_000_000)
     const restored = announce(2, 1, holding([3]), 2_000_000)
     const book = bookOf()
