@@ -150,7 +150,8 @@ export function fateOf(
       uncoveredEdits.some((edit) => !causality.isInPast(placeOf(deletion), edit)),
   )
   if (overruled.length > 0) return { ...untouched, resurrected: true, overruled }
-  return { ...untouched, shows: shownAgain(uncovered, fields) }
+  const shown = new Set(uncovered)
+  return { ...untouched, shows: (one) => shown.has(one) }
 }
 
 /** Within one commit there is no saying which came first. */
@@ -160,20 +161,6 @@ function seesEdit(deletion: Candidate, edit: EditPlace, causality: Causality): b
     causality.isInPast(edit, placeOf(deletion)) &&
     !unseen.some(({ feed, seq }) => feed === edit.feed && seq === edit.seq)
   )
-}
-
-/** A counter of which anything shows again shows whole: no count is ever lost, nor what it was counted on. */
-function shownAgain(
-  uncovered: readonly Candidate[],
-  fields: ReadonlyMap<string, FieldCandidates>,
-): (one: Candidate) => boolean {
-  const shown = new Set(uncovered)
-  const counters = new Set<string>()
-  for (const { write } of uncovered) {
-    const { all } = fields.get(write.field)!
-    if (all.some((one) => one.write.op === 'count')) counters.add(write.field)
-  }
-  return (one) => shown.has(one) || counters.has(one.write.field)
 }
 
 function isDelete({ write }: Candidate): boolean {

@@ -293,7 +293,7 @@ class Viewer {
     const parts = from.map((name) => {
       const candidates = fields.get(name)
       if (candidates === undefined) return undefined
-      const live = candidates.live.filter((one) => this.#isShown(one))
+      const live = this.#shownOf(candidates)
       return live.length === 0
         ? undefined
         : fieldValue({ all: candidates.all, live }, rule, this.#causality)
@@ -327,6 +327,12 @@ class Viewer {
       return translated(one, (part) => read(shownParts.with(index, part)))
     })
     return { ...seen, conflict: withoutRepeats(conflict) }
+  }
+
+  /** Of a counter all or nothing: no count is ever lost, nor what it was counted on. */
+  #shownOf({ all, live }: FieldCandidates): readonly Candidate[] {
+    const shown = live.filter((one) => this.#isShown(one))
+    return shown.length > 0 && all.some(({ write }) => write.op === 'count') ? live : shown
   }
 
   #isShown(one: Candidate | PartCandidate): boolean {

@@ -63,7 +63,14 @@ export function expectedOf(
     (one) => !edits.some((other) => other.writer === one.writer && other.seq > one.seq),
   )
   const fate = fateOf(candidates, live, lastEdits)
-  const shown = live.filter((one) => isShown(one) && fate.shows(one))
+  const again = live.filter((one) => isShown(one) && fate.shows(one))
+  // A counter shows whole or not at all.
+  const counters = new Set(
+    again
+      .map(({ write }) => write.field)
+      .filter((field) => candidates.some(({ write }) => isCountOf(field, write))),
+  )
+  const shown = live.filter((one) => again.includes(one) || counters.has(one.write.field))
   const fields = new Map<string, ExpectedField>()
   for (const field of new Set(shown.map(({ write }) => write.field))) {
     const of = (some: readonly Counted[]): Counted[] =>
@@ -167,16 +174,10 @@ function fateOf(
         uncovered.some((one) => !saw(one, deletion)) ||
         uncoveredEdits.some((edit) => !edit.held.has(deletion.commit.id)),
     )
-  // A counter shows whole or not at all.
-  const counters = new Set(
-    uncovered
-      .map(({ write }) => write.field)
-      .filter((field) => candidates.some(({ write }) => isCountOf(field, write))),
-  )
   return {
     deleted: false,
     resurrected,
-    shows: (one) => resurrected || uncovered.includes(one) || counters.has(one.write.field),
+    shows: (one) => resurrected || uncovered.includes(one),
   }
 }
 
