@@ -109,6 +109,28 @@ describe('a device that is asked whether it can be wiped', () => {
     }
   })
 
+  it('can take that back after it was put back from a backup, whatever its clock had said', async () => {
+    const { mesh, devices } = await clinic(2)
+    const [a, b] = devices
+    await a!.set('r', { dose: '1' })
+    const image = await a!.image()
+    const yearMs = 365 * 24 * 3_600_000
+    mesh.nowMs += yearMs
+    await ask(a!)
+    await exchange(a!, b!)
+    mesh.nowMs -= yearMs
+    await a!.putBack(image)
+    expect(a!.runtime.control.isRetiring).toBe(false)
+    await exchange(a!, b!)
+    // It hears from B what it had said.
+    await a!.runtime.atRest(() => undefined)
+    await expect(a!.set('r', { dose: '2' })).rejects.toMatchObject({ code: 'RETIRING' })
+    await a!.runtime.goOn()
+    await a!.set('r', { dose: '2' })
+    await exchange(a!, b!)
+    expect(b!.runtime.control.membership.isRetiring(a!.id)).toBe(false)
+  })
+
   it('keeps what was typed meanwhile, for when that is taken back', async () => {
     const { devices } = await clinic(1)
     const [a] = devices
