@@ -2,11 +2,12 @@
 import type * as Y from 'yjs'
 import type { HybridTime } from '../../../src/core/hybrid-time.ts'
 import { isHavenError } from '../../../src/core/errors.ts'
-import { writesFor } from '../../../src/records/changes.ts'
+import { writesFor, type Change as Wish } from '../../../src/records/changes.ts'
 import { encodeFieldsUpdate } from '../../../src/records/fields-update.ts'
 import type { Reading } from '../../../src/records/reading.ts'
 import type { RecordPayload } from '../../../src/records/record-payload.ts'
 import { versionOf, type RecordVersion } from '../../../src/records/record-version.ts'
+import type { RecordView } from '../../../src/records/visibility.ts'
 import type { PlannedWrite } from '../../../src/records/writes.ts'
 import {
   placeName,
@@ -28,6 +29,8 @@ export interface History {
   readonly dated: (commits: readonly Commit[]) => DatedCommit[]
   /** Whether its updates were made so that nobody may accept them. */
   readonly isSpoilt: (commit: Commit) => boolean
+  /** Of the schema that a commit was written by. */
+  readonly versionOf: (id: string) => number
   readonly touches: (commit: Commit, record: string) => boolean
   readonly devices: readonly Device[]
   readonly reading: Reading
@@ -57,6 +60,8 @@ export interface HistoryOptions {
   readonly restores?: boolean
   /** Whether fields are written by any ops, as by devices with other schemas and of newer versions. */
   readonly mixes?: boolean
+  /** Other wishes than those about the fields of the ward; nobody settles anything then. */
+  readonly wishes?: (reading: Reading, chance: Chance) => (view: RecordView) => Wish[]
 }
 
 const yearMs = 365 * 24 * 60 * 60 * 1000
@@ -96,6 +101,7 @@ export function randomHistory(seed: number, options: HistoryOptions = {}): Histo
         time: player.times.get(id)!,
       }))
     },
+    versionOf: (id) => player.versions.get(id)!,
     touches: ({ id }, record) => player.touched.get(id)!.has(record),
     isSpoilt: ({ id }) => player.spoilt.has(id),
     devices,
@@ -131,6 +137,7 @@ class Player {
   readonly commits: Commit[] = []
   readonly truths = new Map<string, TrueCommit>()
   readonly spoilt = new Set<string>()
+  readonly versions = new Map<string, number>()
   /** Records by commit. */
   readonly touched = new Map<string, ReadonlySet<string>>()
   readonly times = new Map<string, HybridTime>()
@@ -238,6 +245,7 @@ class Player {
     }
     this.commits.push(commit)
     this.times.set(commit.id, time)
+    this.versions.set(commit.id, replica.reading.version)
     this.touched.set(commit.id, new Set(planned.keys()))
     if (spoils && planned.size > 0) this.spoilt.add(commit.id)
     this.truths.set(commit.id, { ...commit, held, changes: truth })
@@ -260,10 +268,12 @@ class Player {
   ): Change['plans'][number] {
     const chance = this.#chance
     const { feed, record, seen, isAlone } = by
+    const { wishes } = this.#options
     const { reading } = replica
     return (view) => {
       try {
-        if (chance.chance(0.12)) return this.#wishes.resolution(view, reading)
+        if (wishes === undefined && chance.chance(0.12))
+          return this.#wishes.resolution(view, reading)
         if (this.#options.mixes !== false && chance.chance(0.2)) {
           const named = replica.feedsNamedBy(feed)
           const { live } = replica.view(record)
@@ -271,13 +281,18 @@ class Player {
             isAlone ? live.filter((one) => named.indexOf(one.feed) !== undefined) : [],
           )
         }
-        return writesFor(view, this.#wishes.wishes(view), { reading, seen })
+        return writesFor(view, this.#wanted(reading, view), { reading, seen })
       } catch (error) {
         // What nobody is allowed to ask for, nobody writes.
         if (isHavenError(error)) return []
         throw error
       }
     }
+  }
+
+  #wanted(reading: Reading, view: RecordView): Wish[] {
+    const { wishes } = this.#options
+    return wishes === undefined ? this.#wishes.wishes(view) : wishes(reading, this.#chance)(view)
   }
 
   /** Letters that nobody else types. */
