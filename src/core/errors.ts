@@ -56,6 +56,7 @@ export const errorCodes = [
   // servers
   'SERVER_NOT_FOUND',
   'SERVER_UNKNOWN_MESH',
+  'QUOTA_EXCEEDED',
   // this device's store
   'STORE_BUSY',
   'STORE_NEWER_VERSION',

@@ -20,7 +20,7 @@ import type { RecordState } from '../records/record-state.ts'
 import type { LevelStore } from '../store/level-store.ts'
 import type { Damage } from '../store/damage.ts'
 import type { Mark } from '../store/mark.ts'
-import type { Notification } from '../sync/engine-port.ts'
+import type { Intake, Notification } from '../sync/engine-port.ts'
 import type { Replica } from '../sync/replica.ts'
 import type { DeviceEvent, Notice } from './api.ts'
 import { ControlPlane } from './control-plane.ts'
@@ -55,6 +55,8 @@ export interface RuntimeOptions {
   readonly random: Random
   readonly timers: Timers
   readonly emit: (event: DeviceEvent) => void
+  /** Of who carries for others: how much each may send. */
+  readonly intake?: Intake | undefined
   /** The store takes nothing any more: it has to be opened again. */
   readonly storeFailed: (error: HavenError) => void
   readonly log: (
@@ -107,6 +109,7 @@ export class MeshRuntime {
       failed: (error) => {
         this.#failed(error)
       },
+      intake: options.intake,
     })
     const { replica } = this.driver.engine
     this.control = new ControlPlane({

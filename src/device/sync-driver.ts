@@ -10,6 +10,7 @@ import { runBytesOf } from '../feed/run.ts'
 import { SyncEngine } from '../sync/engine.ts'
 import type {
   Authority,
+  Intake,
   LoadRequest,
   LoadResult,
   LoadedRun,
@@ -27,6 +28,8 @@ export interface SyncDriverOptions {
   readonly random: Random
   readonly timers: Timers
   readonly notified: (notification: Notification) => void
+  /** How much peers may send; default: as much as goes through. */
+  readonly intake?: Intake | undefined
   /** The store did not take what peers had sent. */
   readonly failed?: (error: HavenError) => void
 }
@@ -46,7 +49,8 @@ export class SyncDriver {
 
   constructor(options: SyncDriverOptions) {
     this.#options = options
-    this.engine = new SyncEngine({ authority: options.authority, random: options.random })
+    const { authority, random, intake } = options
+    this.engine = new SyncEngine({ authority, random, intake })
   }
 
   /** For the mesh: a link is up. */

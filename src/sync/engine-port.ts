@@ -46,7 +46,14 @@ export interface Authority {
 export interface EngineOptions {
   readonly authority: Authority
   readonly random: Random
+  readonly intake?: Intake | undefined
 }
+
+/**
+ * How many bytes of commits may be on their way from a device to here, where there is less room than `limits.windowMaxBytes`. At 0 it sends
+ * nothing but control facts and what is urgent, and is told `QUOTA_EXCEEDED`; below that, whatever it sends ends the session.
+ */
+export type Intake = (device: string) => number
 
 /** A part of a feed to be read for a peer. */
 export interface RunRequest {

@@ -17,6 +17,7 @@ import type { Claim } from './clock-book.ts'
 import type {
   Authority,
   EngineOptions,
+  Intake,
   LoadRequest,
   LoadResult,
   Notification,
@@ -42,6 +43,7 @@ export class SyncEngine {
   readonly replica = new Replica()
   readonly book = new ClockBook(this.replica)
   readonly #authority: Authority
+  readonly #intake: Intake
   readonly #outputs: Output[] = []
   readonly #sessions = new Map<string, Session>()
   readonly #loads = new Map<number, (result: LoadResult | undefined, nowMs: number) => void>()
@@ -56,6 +58,7 @@ export class SyncEngine {
 
   constructor(options: EngineOptions) {
     this.#authority = options.authority
+    this.#intake = options.intake ?? (() => limits.windowMaxBytes)
     this.#wants = new WantPlanner(this.replica, (collection) =>
       this.#authority.priorityOf(collection),
     )
@@ -259,6 +262,13 @@ export class SyncEngine {
     this.#settle(nowMs)
   }
 
+  /** There is more room than before, or less: every peer hears how much. */
+  intakeChanged(nowMs: number): void {
+    for (const session of this.#sessions.values())
+      if (session.state === 'open') session.ackDue = true
+    this.#settle(nowMs)
+  }
+
   sessions(): Iterable<Session> {
     return this.#sessions.values()
   }
@@ -302,7 +312,7 @@ export class SyncEngine {
     const sections: Plain[] = [
       { tag: 'digest', digest, commits: this.replica.commits },
       { tag: 'gossip', digest: this.book.gossipDigest() },
-      { tag: 'window', durableBytes: 0, moreBytes: limits.windowMaxBytes },
+      { tag: 'window', durableBytes: 0, moreBytes: this.#roomFor(session) },
     ]
     if (session.pulls) sections.push({ tag: 'pull' })
     return sections
@@ -386,6 +396,7 @@ export class SyncEngine {
     if (session.side === 'listener') {
       this.#send(session, this.#handshake.answer(session, this.#helloSections(session)))
     }
+    if (this.#roomFor(session) === 0) session.ackDue = true
     this.#notify({ kind: 'opened', link: session.link, device })
     this.#sayWhatMovedSinceHello(session)
     this.#sections(session, sections, nowMs)
@@ -472,6 +483,8 @@ export class SyncEngine {
           break
         case 'window':
           session.window.acknowledged(section.durableBytes, section.moreBytes, nowMs)
+          if (section.moreBytes > 0 && session.failure === 'QUOTA_EXCEEDED')
+            session.failure = undefined
           break
         case 'pull':
           session.peerPulls = true
@@ -495,6 +508,7 @@ export class SyncEngine {
           this.#receiver.descriptor(decodeDescriptor(section.bytes.slice()))
           break
         case 'run':
+          if (this.#intake(session.device!) < 0) throw quotaExceeded()
           session.commits.in += section.run.commits.length
           session.receivedBytes += section.run.bytes
           if (
@@ -721,6 +735,21 @@ export class SyncEngine {
     }
   }
 
+  #roomFor(session: Session): number {
+    const { device } = session
+    return device === undefined
+      ? limits.windowMaxBytes
+      : Math.min(Math.max(0, this.#intake(device)), limits.windowMaxBytes)
+  }
+
+  /** Once, whenever there is no room any more: the session goes on the other way. */
+  #sayWhetherFull(session: Session, sections: Plain[]): void {
+    const isFull = this.#roomFor(session) === 0
+    if (isFull && !session.saidFull)
+      sections.push({ tag: 'fault', code: 'QUOTA_EXCEEDED', sentence: quotaExceeded().message })
+    session.saidFull = isFull
+  }
+
   #say(session: Session, nowMs: number): void {
     const sections = session.outbox
     session.outbox = []
@@ -735,9 +764,10 @@ export class SyncEngine {
       sections.unshift({
         tag: 'window',
         durableBytes: session.durableBytes,
-        moreBytes: limits.windowMaxBytes,
+        moreBytes: this.#roomFor(session),
       })
       session.ackDue = false
+      this.#sayWhetherFull(session, sections)
     }
     for (const announcement of session.announcementsOut.values()) {
       sections.push({ tag: 'announcement', bytes: announcement.bytes })
@@ -846,6 +876,13 @@ export class SyncEngine {
     this.#announcer.contactEnded(nowMs)
     this.#notify({ kind: 'closed', link: session.link, device: session.device, reason })
   }
+}
+
+function quotaExceeded(): HavenError {
+  return new HavenError(
+    'QUOTA_EXCEEDED',
+    'There is no room for more from this device now. What was acknowledged is kept; the rest stays with the devices that have it.',
+  )
 }
 
 function outOfOrder(): HavenError {

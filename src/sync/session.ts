@@ -90,6 +90,8 @@ export class Session {
   readonly commits: Traffic = { in: 0, out: 0 }
   readonly bytes: Traffic = { in: 0, out: 0 }
   failure: string | undefined
+  /** We have told the peer that there is no room for more. */
+  saidFull = false
 
   constructor(link: string, side: 'dialler' | 'listener', binding: Uint8Array, nowMs: number) {
     this.link = link

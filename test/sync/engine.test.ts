@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 
 import { bytesToHex, concatBytes } from '../../src/core/bytes.ts'
 import { SyncEngine } from '../../src/sync/engine.ts'
+import { limits } from '../../src/core/limits.ts'
 import { encodeSections } from '../../src/sync/section.ts'
 import type { Section } from '../../src/sync/section.ts'
 import { Chance } from './support/chance.ts'
@@ -78,6 +79,93 @@ describe('an author whom nobody has vouched for yet', () => {
     await network.run(5_000)
     expect(a!.replica.digest).toBe(b!.replica.digest)
     expect(a!.sessions()[0]!.complete).toBe(true)
+  })
+})
+
+describe('who has no room for more', () => {
+  const held = (device: { commits: ReadonlySet<string> }) => device.commits.size
+
+  async function full(room: number) {
+    const network = new SimulatedNetwork({ seed: 5, devices: 2, weather: calm })
+    const [a, b] = network.devices
+    b!.intake = () => room
+    await written(network, 0, many(40, 9_000))
+    await written(network, 1, many(3, 100))
+    network.connect(0, 1)
+    await network.run(20_000)
+    return { network, a: a!, b: b! }
+  }
+
+  it('says so, gets nothing, and still gives what it has', async () => {
+    const { a, b } = await full(0)
+    expect(held(b)).toBe(3)
+    expect(held(a)).toBe(43)
+    const [session] = a.sessions()
+    expect(session).toMatchObject({
+      state: 'open',
+      failure: 'QUOTA_EXCEEDED',
+      ahead: 40,
+      behind: 0,
+    })
+    expect(session!.complete).toBe(false)
+  })
+
+  it('gets control facts all the same', async () => {
+    const { network, a, b } = await full(0)
+    void a.write([100], firstCollection, 'routine')
+    await network.run(5_000)
+    expect(held(b)).toBe(4)
+  })
+
+  it('gets the rest as soon as there is room, in the same session', async () => {
+    const { network, a, b } = await full(0)
+    const [session] = a.sessions()
+    b.intake = () => limits.windowMaxBytes
+    b.driver.engine.intakeChanged(network.time.nowMs())
+    b.driver.pump()
+    await network.run(10_000)
+    expect(held(b)).toBe(43)
+    expect(a.sessions()).toEqual([session])
+    expect(session).toMatchObject({ failure: undefined, complete: true })
+  })
+
+  it('takes as much as there is room for, and nothing is lost in between', async () => {
+    const network = new SimulatedNetwork({ seed: 6, devices: 2, weather: calm })
+    const [a, b] = network.devices
+    const roomBytes = 100_000
+    const storedBytes = () =>
+      [...b!.store.disk.commits.values()].reduce(
+        (sum, { ciphertext }) => sum + ciphertext.length,
+        0,
+      )
+    b!.intake = () => roomBytes - storedBytes()
+    await written(network, 0, many(40, 9_000))
+    network.connect(0, 1)
+    await network.run(30_000)
+    expect(storedBytes()).toBeGreaterThan(roomBytes / 2)
+    // What was under way when it had become full may still come.
+    expect(storedBytes()).toBeLessThan(2 * roomBytes)
+    b!.intake = () => limits.windowMaxBytes
+    b!.driver.engine.intakeChanged(network.time.nowMs())
+    b!.driver.pump()
+    await network.run(20_000)
+    expect([...b!.commits].toSorted()).toEqual([...a!.commits].toSorted())
+  })
+
+  it('ends the session of a device that sends all the same', async () => {
+    const network = new SimulatedNetwork({ seed: 7, devices: 2, weather: calm })
+    const [a, b] = network.devices
+    b!.intake = () => -1
+    // Goes out whatever the window.
+    void a!.write([100], firstCollection, 'routine')
+    await network.run(500)
+    network.connect(0, 1)
+    await network.run(5_000)
+    expect(held(b!)).toBe(0)
+    expect(b!.notifications).toContainEqual(
+      expect.objectContaining({ kind: 'refused', code: 'QUOTA_EXCEEDED', by: 'us' }),
+    )
+    expect(a!.sessions()).toEqual([])
   })
 })
 

@@ -1,4 +1,5 @@
 import { bytesToHex, hexToBytes } from '../../../src/core/bytes.ts'
+import { limits } from '../../../src/core/limits.ts'
 import { writeCommits } from '../../../src/feed/author.ts'
 import { FeedChain, startPlace } from '../../../src/feed/chain.ts'
 import type { Place } from '../../../src/feed/chain.ts'
@@ -7,7 +8,7 @@ import { createDescriptor, decodeDescriptor } from '../../../src/feed/descriptor
 import type { FeedDescriptor, Lane } from '../../../src/feed/descriptor.ts'
 import { epochIdOf } from '../../../src/identity/epoch.ts'
 import { SyncDriver } from '../../../src/device/sync-driver.ts'
-import type { Notification } from '../../../src/sync/engine-port.ts'
+import type { Intake, Notification } from '../../../src/sync/engine-port.ts'
 import type { Link, LinkHandler } from '../../../src/sync/link.ts'
 import { decodeMessage } from '../../../src/sync/message.ts'
 import type { Session } from '../../../src/sync/session.ts'
@@ -60,6 +61,8 @@ export class SimulatedDevice implements LinkEnd {
   settledLog = 0
   /** Counts lives of the process. */
   life = 0
+  /** How much others may send it. */
+  intake: Intake = () => limits.windowMaxBytes
 
   constructor(
     index: number,
@@ -94,6 +97,7 @@ export class SimulatedDevice implements LinkEnd {
       store: this.store,
       clock: this.#time,
       random: this.#chance,
+      intake: (device) => this.intake(device),
       timers: {
         after: (delayMs, run) =>
           this.#time.after(delayMs, () => {
