@@ -2,6 +2,7 @@
  * The bytes of updates of text and free types: what any shared type of Yjs wrote, under the second client id of a feed.
  * docs/data-model.md, "Free types".
  */
+import * as decoding from 'lib0/decoding'
 import * as encoding from 'lib0/encoding'
 import * as Y from 'yjs'
 import { limits } from '../core/limits.ts'
@@ -25,10 +26,18 @@ export function decodeFreeUpdate(update: Uint8Array): FreeUpdate | undefined {
 
 /** Of any length: what was accepted, merged. */
 export function decodeStructs(update: Uint8Array): FreeUpdate | undefined {
+  let bytes: decoding.Decoder | undefined
+  class Watched extends Y.UpdateDecoderV1 {
+    constructor(decoder: decoding.Decoder) {
+      super(decoder)
+      bytes = decoder
+    }
+  }
   try {
     // A copy, since Yjs would read on behind the end of a view into a larger buffer.
-    const { structs, ds } = Y.decodeUpdate(update.slice())
-    return { structs, deletions: ds.clients }
+    const { structs, ds } = Y.decodeUpdateV2(update.slice(), Watched)
+    // What goes on behind the end is something else, such as the second encoding.
+    return decoding.hasContent(bytes!) ? undefined : { structs, deletions: ds.clients }
   } catch {
     return undefined
   }
