@@ -41,7 +41,7 @@ export interface EditProblem {
 }
 
 /** What no later try would change. */
-const refusals = ['NOT_ALLOWED', 'INVALID_VALUE', 'TOO_LARGE'] as const
+const refusals = ['NOT_ALLOWED', 'RETIRING', 'INVALID_VALUE', 'TOO_LARGE'] as const
 
 /** After these nothing is written before the store has been opened again. */
 const storeFailures = ['DISK_FULL', 'STORE_FAILED'] as const
