@@ -30,7 +30,7 @@ export function serverLines(server: ServerStatus, nowMs: number): string[] {
     ...(server.problem === null
       ? []
       : [
-          `    Last time: ${printable(server.problem.message)} (${printable(server.problem.code)})`,
+          `    ${server.state === 'connected' ? 'It says' : 'Last time'}: ${printable(server.problem.message)} (${printable(server.problem.code)})`,
         ]),
     `    ${heldLine(server)}`,
   ]

@@ -16,6 +16,12 @@ export interface BridgingOptions {
   readonly log: (event: string, details: Record<string, unknown>) => void
 }
 
+const full = {
+  code: 'QUOTA_EXCEEDED',
+  message:
+    'The server has no room for more of this mesh, or of this device today. What it lacks stays on the devices; ask who runs it.',
+}
+
 export class Bridging {
   readonly #options: BridgingOptions
   readonly #settings: BridgeSettings
@@ -110,15 +116,17 @@ export class Bridging {
 
   /** What somebody at this device should decide. */
   notices(): Notice[] {
-    const waiting = this.#mayBridge ? this.#servers().filter(({ allowed }) => !allowed) : []
-    if (waiting.length === 0) return []
-    return [
-      {
+    const servers = this.#mayBridge ? this.#servers() : []
+    const notices: Notice[] = []
+    if (servers.some(({ allowed }) => !allowed)) {
+      notices.push({
         code: 'SERVER_NOT_ALLOWED',
         message:
           'The mesh has a server that this device may use and does not use yet: haven bridge allow says yes, once.',
-      },
-    ]
+      })
+    }
+    if (servers.some(({ problem }) => problem?.code === full.code)) notices.push(full)
+    return notices
   }
 
   get #mayBridge(): boolean {
@@ -135,6 +143,12 @@ export class Bridging {
     return this.#auto || this.#settings.isAllowed(server)
   }
 
+  /** It has told us that it takes no more. */
+  #isFull(server: string): boolean {
+    const session = this.#options.runtime.driver.engine.sessionWith(server)
+    return session?.failure === full.code
+  }
+
   #statusOf(server: string): ServerStatus {
     const { peers, control } = this.#options.runtime
     const { device, behind, ahead, lastSeen } = peers.status(server)
@@ -146,7 +160,7 @@ export class Bridging {
       state: uplink?.state ?? 'idle',
       since: uplink === undefined ? null : rfc3339(uplink.sinceMs),
       nextTry: uplink?.nextMs === undefined ? null : rfc3339(uplink.nextMs),
-      problem: uplink?.problem ?? null,
+      problem: (this.#isFull(server) ? full : uplink?.problem) ?? null,
       behind,
       ahead,
       lastSeen,

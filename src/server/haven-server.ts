@@ -10,10 +10,12 @@ import type { Link, LinkHandler } from '../sync/link.ts'
 import { ChannelListener } from './channel-listener.ts'
 import { createHttp } from './http.ts'
 import type { Http, Tls } from './http.ts'
+import type { QuotaLimits } from './quota.ts'
 import { Registrar } from './registrar.ts'
 import { ServedMesh } from './served-mesh.ts'
 import type { ServerLog, ServerMembership } from './served-mesh.ts'
 import { ServerDirectory } from './server-directory.ts'
+import type { Usage } from './usage.ts'
 
 export interface ServerOptions {
   readonly dataDir: string
@@ -25,6 +27,7 @@ export interface ServerOptions {
   readonly tls?: Tls | undefined
   /** Where devices reach it, if not where it listens. */
   readonly publicUrl?: string | undefined
+  readonly quota: QuotaLimits
   readonly log: ServerLog
 }
 
@@ -108,6 +111,10 @@ export class HavenServer {
     return this.#meshes.get(mesh)?.runtime
   }
 
+  usageOf(mesh: string): Usage | undefined {
+    return this.#meshes.get(mesh)?.usage
+  }
+
   close(): Promise<void> {
     this.#closing ??= (async () => {
       for (const mesh of this.#meshes.values()) await mesh.close()
@@ -132,9 +139,9 @@ export class HavenServer {
   }
 
   #meshOptions(mesh: string) {
-    const { log } = this.#options
+    const { log, quota } = this.#options
     const { secrets } = this.#directory
-    return { mesh, directory: this.#directory.meshDirectory(mesh), secrets, log }
+    return { mesh, directory: this.#directory.meshDirectory(mesh), secrets, quota, log }
   }
 
   async #takeIn(mesh: string, membership: ServerMembership): Promise<void> {
@@ -150,7 +157,7 @@ export class HavenServer {
 
   #accept(link: Link, claim: Claim, registrar: Registrar): LinkHandler {
     if (claim.purpose === 'register') return registrar.converse(link, claim)
-    return this.#meshes.get(claim.mesh)!.accept(link)
+    return this.#meshes.get(claim.mesh)!.accept(link, claim.device)
   }
 
   async #listen(): Promise<void> {

@@ -12,7 +12,10 @@ import type { Certificate } from '../identity/certificate.ts'
 import { openLevelStore } from '../store/level-store.ts'
 import type { LevelStore } from '../store/level-store.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
+import { Quota } from './quota.ts'
+import type { QuotaLimits } from './quota.ts'
 import type { ServerSecrets } from './server-directory.ts'
+import { Usage } from './usage.ts'
 
 export type ServerLog = NonNullable<DeviceOptions['log']>
 
@@ -20,6 +23,7 @@ export interface ServedMeshOptions {
   readonly mesh: string
   readonly directory: string
   readonly secrets: ServerSecrets
+  readonly quota: QuotaLimits
   readonly log: ServerLog
 }
 
@@ -39,6 +43,9 @@ export class ServedMesh {
   readonly #stopped = Promise.withResolvers<void>()
   #isStopping = false
   #store: LevelStore | undefined
+  #usage: Usage | undefined
+  readonly #quota: Quota
+  #cancelTomorrow: () => void = () => {}
   #runtime: MeshRuntime | undefined
   #recovering: Promise<void> | undefined
   #failure: HavenError | undefined
@@ -46,6 +53,12 @@ export class ServedMesh {
   private constructor(options: ServedMeshOptions) {
     this.mesh = options.mesh
     this.#options = options
+    this.#quota = new Quota({
+      limits: options.quota,
+      storedBytes: () => this.#usage?.total.bytes ?? 0,
+      nowMs: () => systemClock.nowMs(),
+    })
+    this.#awaitTomorrow()
   }
 
   /**
@@ -70,15 +83,29 @@ export class ServedMesh {
     return this.#runtime
   }
 
+  /** What it has here. */
+  get usage(): Usage | undefined {
+    return this.#usage
+  }
+
   /** Why a device may not come in, as an error code; empty: it may. One that is not known yet may show who it is. */
   verdictOn(device: string): string {
     if (this.#runtime === undefined) return this.#failure?.code ?? 'STOPPED'
     return this.#lacksRight(device) ? 'NOT_ALLOWED' : ''
   }
 
-  accept(link: Link): LinkHandler {
+  /** @param device - whose link it is */
+  accept(link: Link, device: string): LinkHandler {
     if (this.#runtime === undefined) throw new HavenError('STOPPED', 'This mesh is not served now.')
-    return this.#runtime.driver.accept(link)
+    const handler = this.#runtime.driver.accept(link)
+    return {
+      received: (frame) => {
+        this.#quota.sent(device, frame.length)
+        handler.received(frame)
+      },
+      writable: () => handler.writable(),
+      closed: (reason) => handler.closed(reason),
+    }
   }
 
   /** The server is a member by another chain now: the mesh was registered again. */
@@ -88,6 +115,7 @@ export class ServedMesh {
 
   async close(): Promise<void> {
     this.#isStopping = true
+    this.#cancelTomorrow()
     this.#stopped.resolve()
     await this.#recovering
     await this.#close()
@@ -107,8 +135,10 @@ export class ServedMesh {
       if (own === undefined) {
         throw new HavenError('NOT_MEMBER', 'A mesh was not registered to its end. Do it again.')
       }
+      this.#usage = await Usage.load(store)
       this.#runtime = await MeshRuntime.open({
-        store,
+        store: this.#usage.metered(store),
+        intake: (device) => this.#quota.intake(device),
         keys: secrets.keys,
         membership: own,
         // A server says what it holds, and writes next to nothing of its own: after a rollback its receipts tell.
@@ -135,6 +165,15 @@ export class ServedMesh {
     this.#store = undefined
     await runtime?.close()
     await store?.close()
+  }
+
+  /** Who had sent as much as it may in a day may go on. */
+  #awaitTomorrow(): void {
+    this.#cancelTomorrow = systemTimers.after(this.#quota.untilTomorrowMs, () => {
+      this.#runtime?.driver.engine.intakeChanged(systemClock.nowMs())
+      this.#runtime?.driver.pump()
+      this.#awaitTomorrow()
+    })
   }
 
   /** A device that was not known when it came has shown its certificate: does it say that it may bridge? */

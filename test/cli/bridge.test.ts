@@ -112,6 +112,8 @@ test.each([
   [['server', '--listen', '127.0.0.1:99999']],
   [['server', '--tls-cert', 'cert.pem']],
   [['server', 'invite', '--ttl', 'soon']],
+  [['server', '--mesh-quota', 'much']],
+  [['server', '--device-quota', '5']],
 ])('%j is wrong usage', async (args) => {
   const { exitCode, stdout } = await runCli([...args, '--json'])
   expect(exitCode).toBe(2)

@@ -47,6 +47,7 @@ export class TestServer {
       dataDir: this.dataDir,
       host: '127.0.0.1',
       port: 0,
+      quota: { meshBytes: 1e9, deviceBytesPerDay: 1e9 },
       log: (line) => this.log.push(line),
       ...options,
     })

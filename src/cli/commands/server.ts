@@ -9,6 +9,7 @@ import { dataDirectory } from '../data-dir.ts'
 import { parseTtlMs } from '../duration.ts'
 import { usage } from '../failure.ts'
 import { deviceLog } from '../log.ts'
+import { parseBytes } from '../size.ts'
 
 const defaultListen = '0.0.0.0:8420'
 
@@ -17,6 +18,8 @@ interface Options {
   tlsCert?: string
   tlsKey?: string
   publicUrl?: string
+  meshQuota: string
+  deviceQuota: string
 }
 
 export function addServer(program: Command, cli: Cli): void {
@@ -27,6 +30,8 @@ export function addServer(program: Command, cli: Cli): void {
     .option('--tls-cert <file>', 'certificate in PEM, where no proxy before the server ends TLS')
     .option('--tls-key <file>', 'its key')
     .option('--public-url <url>', 'where devices reach it, if not where it listens')
+    .option('--mesh-quota <size>', 'how much one mesh may have here', '20GB')
+    .option('--device-quota <size>', 'how much one device may send in a day', '5GB')
     .action(async (options: Options, command: Command) => {
       const globals = globalsOf(command, cli)
       const stop = AbortSignal.any([cli.stopSignal(), cli.stdout.closed])
@@ -37,6 +42,10 @@ export function addServer(program: Command, cli: Cli): void {
         ...parseListen(options.listen),
         tls: await readTls(options),
         publicUrl: options.publicUrl,
+        quota: {
+          meshBytes: parseBytes(options.meshQuota),
+          deviceBytesPerDay: parseBytes(options.deviceQuota),
+        },
         log: deviceLog(cli),
       })
       try {

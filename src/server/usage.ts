@@ -1,0 +1,92 @@
+/**
+ * What a mesh takes of this server, by author. The counts are written in the very batches that store the commits, so that they are right
+ * after whatever end.
+ */
+import { bytesToHex } from '../core/bytes.ts'
+import { ByteReader, ByteWriter } from '../core/codec.ts'
+import type { StoreChange, StoredCommit } from '../feed/commit-store.ts'
+import { decodeDescriptor } from '../feed/descriptor.ts'
+import type { LevelStore } from '../store/level-store.ts'
+
+export interface Amount {
+  readonly commits: number
+  /** Of commits as they are sent; the database has somewhat more. */
+  readonly bytes: number
+}
+
+const prefix = 'usage/'
+const nothing: Amount = { commits: 0, bytes: 0 }
+
+export class Usage {
+  readonly #byDevice = new Map<string, Amount>()
+  readonly #deviceByFeed = new Map<string, string>()
+  #total = nothing
+
+  static async load(store: LevelStore): Promise<Usage> {
+    const usage = new Usage()
+    for (const { bytes } of await store.descriptors()) usage.#learn(bytes)
+    for (const { name, value } of await store.metas(prefix)) {
+      const reader = new ByteReader(value, 'usage')
+      const amount = { commits: reader.u64(), bytes: reader.u64() }
+      usage.#byDevice.set(name.slice(prefix.length), amount)
+      usage.#total = sum(usage.#total, amount)
+    }
+    return usage
+  }
+
+  get total(): Amount {
+    return this.#total
+  }
+
+  /** By the author's device id. */
+  get byDevice(): ReadonlyMap<string, Amount> {
+    return this.#byDevice
+  }
+
+  /** The same store; what is put into it is counted. */
+  metered(store: LevelStore): LevelStore {
+    const batch: LevelStore['batch'] = (changes, options) =>
+      store.batch([...changes, ...this.#count(changes)], options)
+    return new Proxy(store, {
+      get(target, name) {
+        if (name === 'batch') return batch
+        const value: unknown = Reflect.get(target, name, target)
+        return typeof value === 'function'
+          ? (value as (...args: unknown[]) => unknown).bind(target)
+          : value
+      },
+    })
+  }
+
+  #count(changes: readonly StoreChange[]): StoreChange[] {
+    const touched = new Set<string>()
+    for (const change of changes)
+      if (change.kind === 'descriptor') this.#learn(change.descriptor.bytes)
+    for (const change of changes) {
+      if (change.kind !== 'commit') continue
+      const device = this.#deviceByFeed.get(change.commit.feed) ?? ''
+      const amount = { commits: 1, bytes: bytesOf(change.commit) }
+      this.#byDevice.set(device, sum(this.#byDevice.get(device) ?? nothing, amount))
+      this.#total = sum(this.#total, amount)
+      touched.add(device)
+    }
+    return [...touched].map((device) => {
+      const { commits, bytes } = this.#byDevice.get(device)!
+      const value = new ByteWriter(16).u64(commits).u64(bytes).finish()
+      return { kind: 'meta', name: prefix + device, value }
+    })
+  }
+
+  #learn(bytes: Uint8Array): void {
+    const { feed, device } = decodeDescriptor(bytes)
+    this.#deviceByFeed.set(feed, bytesToHex(device))
+  }
+}
+
+function sum(a: Amount, b: Amount): Amount {
+  return { commits: a.commits + b.commits, bytes: a.bytes + b.bytes }
+}
+
+function bytesOf({ header, ciphertext, signature }: StoredCommit): number {
+  return header.length + ciphertext.length + (signature?.length ?? 0)
+}
