@@ -95,7 +95,7 @@ export function sees(later: Candidate, earlier: Candidate, causality: Causality)
   )
 }
 
-export function placeOf({ write, by }: Candidate): Place {
+function placeOf({ write, by }: Candidate): Place {
   return { writer: by.writer, seq: write.commit.seq }
 }
 

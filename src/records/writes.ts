@@ -43,7 +43,7 @@ export interface PlannedWrite {
  * - `count`: `[the writer's total, what was added]` of a counter
  * - `delete`, `restore`: the record; a restoration takes the deletions back that it saw
  */
-export const knownOps = ['put', 'keep', 'add', 'remove', 'count', 'delete', 'restore'] as const
+const knownOps = ['put', 'keep', 'add', 'remove', 'count', 'delete', 'restore'] as const
 type KnownOp = (typeof knownOps)[number]
 
 /** UTF-8 bytes of an op's name. */
