@@ -41,6 +41,12 @@ export interface Inexpressible {
   readonly problem: string
 }
 
+/** A write that can't be translated. */
+export interface OutOfPlace extends Inexpressible {
+  /** Where it would be, as far as that is known: the field of the reading's version, and the canonical one whose next value replaces it. */
+  readonly home?: { readonly field: string; readonly canonical: string }
+}
+
 /** A write, or a part of it, in a canonical field. Value absent: the field is removed. */
 export interface CanonicalPart {
   readonly field: string
@@ -70,7 +76,7 @@ export interface Lenses {
     readonly field: string
     readonly op: string
     readonly value: string | undefined
-  }): readonly CanonicalPart[] | Inexpressible
+  }): readonly CanonicalPart[] | OutOfPlace
   /** Each of the canonical fields belongs to exactly one of the fields that are returned. */
   fieldsFrom(canonical: Iterable<string>): readonly ReadField[]
   /** What a field of the reading's version shows that nobody wrote: JSON text by field. */

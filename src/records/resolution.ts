@@ -78,7 +78,7 @@ export function writesToSettle(
   }
   const put = (value: string | undefined): PlannedWrite[] => [{ field, op: 'put', value }]
   if ('value' in resolution) return put(asPut(view, conflict, { value: resolution.value, reading }))
-  if ('keep' in resolution) return [kept(conflict, resolution.keep, { view, reading })]
+  if ('keep' in resolution) return [kept(conflict, resolution.keep)]
   return keptAll(view, conflict, reading)
 }
 
@@ -90,12 +90,7 @@ function writeOfRecord(resolution: Resolution): PlannedWrite {
   return { field: '', op, value: undefined }
 }
 
-function kept(
-  conflict: Conflict,
-  number: number,
-  { view, reading }: { readonly view: RecordView; readonly reading: Reading },
-): PlannedWrite {
-  const { field, values } = conflict
+function kept({ field, values }: Conflict, number: number): PlannedWrite {
   const value = values[number - 1]
   if (value === undefined) {
     throw new HavenError(
@@ -103,7 +98,7 @@ function kept(
       `There is no value ${number} here: ${values.length} are listed, from 1. Look at haven conflicts again.`,
     )
   }
-  if (!isSayable(value, conflict, { view, reading })) throw notSayable()
+  if (!isSayable(value)) throw notSayable()
   return { field, op: value.op, value: value.value }
 }
 
@@ -117,7 +112,7 @@ function keptAll(view: RecordView, conflict: Conflict, reading: Reading): Planne
   }
   const texts = new Map<string, string>()
   for (const value of conflict.values) {
-    if (!isSayable(value, conflict, { view, reading })) throw notSayable()
+    if (!isSayable(value)) throw notSayable()
     for (const text of textsOf(value))
       if (!texts.has(elementKey(text))) texts.set(elementKey(text), text)
   }
@@ -158,15 +153,8 @@ function asPut(
 }
 
 /** Whether a listed value can be written again as it stands there. */
-function isSayable(
-  { op, schemaVersion }: ConflictValue,
-  { kind }: Conflict,
-  { view, reading }: { readonly view: RecordView; readonly reading: Reading },
-): boolean {
-  if (op !== 'put' && op !== 'keep') return false
-  if (kind !== 'schema') return true
-  if (schemaVersion === reading.version) return true
-  return reading.knows(schemaVersion) && reading.lensesOf(view.id) === undefined
+function isSayable({ op, foreign }: ConflictValue): boolean {
+  return (op === 'put' || op === 'keep') && foreign !== true
 }
 
 function notSayable(): HavenError {

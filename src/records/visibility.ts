@@ -17,7 +17,7 @@ import type { Candidate, Causality, EditPlace, Fate, FieldCandidates } from './c
 import { baseOf, distinct, fieldValue, type Dispute, type FieldValue } from './field-value.ts'
 import { elementsOf } from './json-text.ts'
 import { lensesFor } from './lenses-for.ts'
-import type { Inexpressible, Lenses, Rank, ReadField, Reading } from './reading.ts'
+import type { Inexpressible, Lenses, OutOfPlace, Rank, ReadField, Reading } from './reading.ts'
 import { acceptedWrites } from './record-state.ts'
 import type { AcceptedWrite, RecordState } from './record-state.ts'
 import { isReserved } from './reserved-fields.ts'
@@ -45,6 +45,8 @@ export interface LiveWrite {
 export interface ConflictValue extends LiveWrite {
   /** The device's clock was visibly wrong: it had seen something of the record that its own time comes before, or its time is yet to come. */
   readonly clockOff: boolean
+  /** It stands there as it was written in another version of the schema: this one can't say it. */
+  readonly foreign?: true
 }
 
 export interface Conflict {
@@ -188,8 +190,16 @@ const nothingRead: Read = {
   unknown: [],
 }
 
+/** The value of a write in the terms of the reading. */
+type Said = Pick<ConflictValue, 'value' | 'foreign'>
+
 /** A candidate in canonical terms, and the write that it is a part of. */
 interface PartCandidate extends Candidate {
+  readonly whole: Candidate
+}
+
+/** A candidate that can't be said in canonical terms. */
+interface FailedCandidate extends OutOfPlace {
   readonly whole: Candidate
 }
 
@@ -238,7 +248,10 @@ class Viewer {
       if (seen.conflict !== undefined) conflicts.push(seen.conflict)
       if (seen.value !== undefined) shown.push({ field, value: seen.value, by: seen.by })
     }
-    conflicts.push(...inexpressible)
+    for (const unsaid of inexpressible) {
+      const beside = this.#takeConflict(conflicts, unsaid.field, shown)
+      conflicts.push({ ...unsaid, values: [...unsaid.values, ...beside] })
+    }
     // Parts of one write are different fields here.
     shown.sort((a, b) => compareCandidates(a.by, b.by) || compareText(a.field, b.field))
     const values = new Map(shown.map(({ field, value }) => [field, value]))
@@ -250,6 +263,20 @@ class Viewer {
     return { fields: values, conflicts, kept, counted, unknown }
   }
 
+  /** What else there is to choose from in a field: of one field there is one conflict. */
+  #takeConflict(
+    conflicts: Conflict[],
+    field: string,
+    shown: readonly { readonly field: string; readonly value: string; readonly by: Candidate }[],
+  ): readonly ConflictValue[] {
+    const at = conflicts.findIndex((conflict) => conflict.field === field)
+    if (at !== -1) return conflicts.splice(at, 1)[0]!.values
+    const one = shown.find((each) => each.field === field)
+    if (one === undefined) return []
+    const { by, value } = one
+    return [{ ...liveWrite(by), field, op: 'put', value, clockOff: this.#isClockOff(by, [by]) }]
+  }
+
   /** The writes of all versions in the fields where they meet. */
   #canonical(
     raw: ReadonlyMap<string, FieldCandidates>,
@@ -257,15 +284,15 @@ class Viewer {
   ): { fields: Map<string, FieldCandidates>; inexpressible: Conflict[] } {
     const parts = new Map<string, PartCandidate[]>()
     const inexpressible: Conflict[] = []
+    const failed = new Map<string, FailedCandidate[]>()
     for (const [field, candidates] of raw) {
       if (field === '') continue
-      const failed: { readonly one: Candidate; readonly problem: string }[] = []
       for (const whole of candidates.all) {
         const { op, value, commit } = whole.write
         const ofWrite = lenses.partsOf({ schemaVersion: commit.schemaVersion, field, op, value })
         if (isInexpressible(ofWrite)) {
           if (!candidates.live.includes(whole) || !this.#isShown(whole)) continue
-          failed.push({ one: whole, problem: ofWrite.problem })
+          addTo(failed, ofWrite.home?.field ?? field, { whole, ...ofWrite })
         } else {
           for (const part of ofWrite) {
             const write = { ...whole.write, field: part.field, value: part.value }
@@ -273,16 +300,28 @@ class Viewer {
           }
         }
       }
-      const [greatest] = failed.toSorted((a, b) => compareCandidates(b.one, a.one))
-      if (greatest !== undefined) {
-        const values = distinctOf(failed.map(({ one }) => one))
-        const { problem } = greatest
-        inexpressible.push(
-          this.#conflict(field, { kind: 'schema', state: 'open', values, problem }, candidates.all),
-        )
-      }
+    }
+    for (const [field, ones] of failed) {
+      const live = ones.filter((one) => !this.#isSettled(one, parts))
+      const [greatest] = live.toSorted((x, y) => compareCandidates(y.whole, x.whole))
+      if (greatest === undefined) continue
+      const values = distinctOf(live.map(({ whole }) => whole))
+      const dispute = { kind: 'schema', state: 'open', values, problem: greatest.problem } as const
+      inexpressible.push(this.#conflict(field, dispute, raw.get(field)?.all ?? values))
     }
     return { fields: liveFields(parts, this.#causality), inexpressible }
+  }
+
+  /** Whether somebody who knew it has given the field a value that can be said. */
+  #isSettled(
+    { whole, home }: FailedCandidate,
+    parts: ReadonlyMap<string, readonly PartCandidate[]>,
+  ): boolean {
+    const rivals = home === undefined ? [] : (parts.get(home.canonical) ?? [])
+    return rivals.some(
+      (one) =>
+        (one.write.op === 'put' || one.write.op === 'keep') && sees(one, whole, this.#causality),
+    )
   }
 
   #field(
@@ -306,12 +345,17 @@ class Viewer {
     const value = read(shownParts)
     const all = from.flatMap((name) => fields.get(name)?.all ?? [])
     const disputes = present.flatMap(({ dispute }) => dispute ?? [])
+    // One part as this write has it, the others as they are shown.
+    const said = (one: Candidate): Said => {
+      const index = from.indexOf(one.write.field)
+      return translated(one, (part) => read(shownParts.with(index, part))) ?? this.#asWritten(one)
+    }
     if (isInexpressible(value)) {
       const values = present
         .flatMap((part) => part.dispute?.values ?? [part.by])
         .toSorted((a, b) => compareCandidates(b, a))
       const dispute = { kind: 'schema', state: 'open', values, problem: value.problem } as const
-      const conflict = this.#conflict(field, dispute, all)
+      const conflict = this.#conflict(field, dispute, all, said)
       return { value: undefined, by, kept: undefined, unknown, conflict }
     }
     const [onlyPart] = parts.length === 1 ? parts : []
@@ -321,11 +365,7 @@ class Viewer {
       .filter((each) => typeof each === 'string')
     const seen = { value, by, kept, unknown, ...counted }
     if (disputes.length === 0) return { ...seen, conflict: undefined }
-    const conflict = this.#conflict(field, joined(disputes), all, (one) => {
-      // One part as this write has it, the others as they are shown.
-      const index = from.indexOf(one.write.field)
-      return translated(one, (part) => read(shownParts.with(index, part)))
-    })
+    const conflict = this.#conflict(field, joined(disputes), all, said)
     return { ...seen, conflict: withoutRepeats(conflict) }
   }
 
@@ -333,6 +373,16 @@ class Viewer {
   #shownOf({ all, live }: FieldCandidates): readonly Candidate[] {
     const shown = live.filter((one) => this.#isShown(one))
     return shown.length > 0 && all.some(({ write }) => write.op === 'count') ? live : shown
+  }
+
+  /** Whatever it has become in the fields where versions meet. */
+  #asWritten(one: Candidate | PartCandidate): Said {
+    const { value, commit } = ('whole' in one ? one.whole : one).write
+    const reading = this.#reading
+    const isOwn =
+      commit.schemaVersion === reading.version ||
+      (reading.knows(commit.schemaVersion) && reading.lensesOf(this.#state.id) === undefined)
+    return isOwn ? { value } : { value, foreign: true }
   }
 
   #isShown(one: Candidate | PartCandidate): boolean {
@@ -344,7 +394,7 @@ class Viewer {
     field: string,
     dispute: Dispute,
     all: readonly Candidate[],
-    valueOf: (one: Candidate) => string | undefined = asWritten,
+    said: (one: Candidate) => Said = (one) => this.#asWritten(one),
   ): Conflict {
     const base = baseOf(dispute.values, all, this.#causality)
     return {
@@ -355,10 +405,10 @@ class Viewer {
       values: dispute.values.map((one) => ({
         ...liveWrite(one),
         field,
-        value: valueOf(one),
+        ...said(one),
         clockOff: this.#isClockOff(one, all),
       })),
-      base: base && valueOf(base),
+      base: base && said(base).value,
       ...(dispute.problem !== undefined && { problem: dispute.problem }),
     }
   }
@@ -449,30 +499,25 @@ function withoutRepeats(conflict: Conflict): Conflict | undefined {
   return values.length === 1 && conflict.kind !== 'schema' ? undefined : { ...conflict, values }
 }
 
-/** In the terms of another version where that can be said. */
+/** In the terms of another version; undefined where it can't be said. */
 function translated(
   one: Candidate,
   read: (value: string | undefined) => string | undefined | Inexpressible,
-): string | undefined {
+): Said | undefined {
   const { op, value } = one.write
   if (op === 'put') {
     const said = read(value)
-    return isInexpressible(said) ? asWritten(one) : said
+    return isInexpressible(said) ? undefined : { value: said }
   }
   if (isOfElement(op)) {
     const said = read(`[${value}]`)
-    return typeof said === 'string' ? elementsOf(said)[0] : asWritten(one)
+    return typeof said === 'string' ? { value: elementsOf(said)[0] } : undefined
   }
-  if (op !== 'keep') return value
+  if (op !== 'keep') return { value }
   const elements = elementsOf(value!).map(read)
   return elements.every((each) => typeof each === 'string')
-    ? `[${elements.join(',')}]`
-    : asWritten(one)
-}
-
-/** Whatever it has become in the fields where versions meet. */
-function asWritten(one: Candidate | PartCandidate): string | undefined {
-  return ('whole' in one ? one.whole : one).write.value
+    ? { value: `[${elements.join(',')}]` }
+    : undefined
 }
 
 function isInexpressible(what: unknown): what is Inexpressible {

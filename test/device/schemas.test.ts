@@ -5,6 +5,7 @@ import type { Conflict } from '../../src/device/api.ts'
 import { ConflictOperations } from '../../src/device/conflict-operations.ts'
 import { factTypes } from '../../src/identity/control-fact.ts'
 import { SchemaOperations } from '../../src/device/schema-operations.ts'
+import type { PlannedWrite } from '../../src/records/writes.ts'
 import { connect, sameClock, TestMesh, until } from './support/test-device.ts'
 import type { TestDevice } from './support/test-device.ts'
 
@@ -268,6 +269,50 @@ test('what a version can not say is a conflict there, with the value as it was w
   expect(await conflictsOf(now)).toEqual([])
   expect((await fieldsOf(now)).weight).toBe('150000')
 })
+
+test('beside what can not be said, the other values are in the words of the version', async () => {
+  const { old, now } = await clinic()
+  await old.set('p1', { weight: '70' })
+  await now.set('p1', { weight: '"too heavy"' })
+  await meet(old, now)
+  const [conflict] = await conflictsOf(old)
+  expect(valuesOf(conflict!)).toEqual(['weight', 'schema', ['70', '"too heavy"']])
+  expect((await conflictsOf(now)).map(valuesOf)).toEqual([
+    ['weight', 'update-update', ['70000', '"too heavy"']],
+  ])
+  // What this version can say can be kept, and nothing else.
+  const keep = (value: string) => {
+    const { n } = conflict!.values.find((each) => each.value === value)!
+    return new ConflictOperations(old.runtime).resolve('records', 'p1', 'weight', { keep: n }, {})
+  }
+  await expect(keep('"too heavy"')).rejects.toMatchObject({ code: 'INVALID_VALUE' })
+  await keep('70')
+  await meet(old, now)
+  expect((await fieldsOf(now)).weight).toBe('70000')
+  expect(await conflictsOf(now)).toEqual([])
+})
+
+test('what can not be translated at all is settled by a value of the field that it would be in', async () => {
+  const { old, now } = await clinic()
+  // As an app would that takes the name for a list.
+  const id = 'p1'
+  await old.set(id, { name: '"Anna Berg"' })
+  await writeRaw(old, id, { field: 'name', op: 'add', value: '"Anna"' })
+  await meet(old, now)
+  expect((await conflictsOf(now)).map(valuesOf)).toEqual([
+    ['given', 'schema', ['["Anna"]', '"Anna"']],
+  ])
+  await new ConflictOperations(now.runtime).resolve('records', id, 'given', { value: '"Eva"' }, {})
+  await meet(old, now)
+  expect(await conflictsOf(now)).toEqual([])
+  expect(await conflictsOf(old)).toEqual([])
+  expect((await fieldsOf(old)).name).toBe('"Eva Berg"')
+})
+
+async function writeRaw(device: TestDevice, id: string, write: PlannedWrite): Promise<void> {
+  const { id: collection } = await device.collection()
+  await device.runtime.writer.write(collection, 'routine', [{ id, plan: () => [write] }])
+}
 
 test('several values that were kept are kept in every version', async () => {
   const { old, now } = await clinic()

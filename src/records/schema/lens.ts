@@ -1,7 +1,7 @@
 /** From the versions of a schema to one of them: see `Lenses` in reading.ts. */
 import { elementsOf } from '../json-text.ts'
 import { unknownVersion } from '../lenses-for.ts'
-import type { CanonicalPart, Inexpressible, Lenses, ReadField } from '../reading.ts'
+import type { CanonicalPart, Inexpressible, Lenses, OutOfPlace, ReadField } from '../reading.ts'
 import { isKnownOp, isOfElement } from '../writes.ts'
 import type { FieldGraph, FieldTable } from './field-graph.ts'
 import {
@@ -45,13 +45,17 @@ class LensesTo implements Lenses {
     return this.#table.defaults
   }
 
-  partsOf(write: LensWrite): readonly CanonicalPart[] | Inexpressible {
+  partsOf(write: LensWrite): readonly CanonicalPart[] | OutOfPlace {
     const table = this.#graph.table(write.schemaVersion)
     if (table === undefined) return unknownVersion
     const { field, op, value } = write
     const slot = field === '' ? undefined : this.#graph.slotOf(table, field)
     if (slot === undefined) return [{ field: plainName(field), value }]
-    return attempt(() => this.#parts(slot, op, value))
+    const parts = attempt(() => this.#parts(slot, op, value))
+    if (!('problem' in parts)) return parts
+    const canonical = this.#nameOf(canonicalSlots(slot)[0]!)
+    const home = { field: this.#homes.get(canonical)?.field ?? field, canonical }
+    return { ...parts, home }
   }
 
   fieldsFrom(canonical: Iterable<string>): readonly ReadField[] {

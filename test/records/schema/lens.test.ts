@@ -213,9 +213,17 @@ test('what has no meaning in another version is not said there', () => {
     lenses.partsOf({ schemaVersion, field, op, value })
   expect(parts('doses', 'count', '[3,3]')).toEqual(parts('stock', 'count', '[3,3]', 1))
   expect(parts('doses', 'vote', '1')).toEqual(parts('stock', 'vote', '1', 1))
-  expect(parts('weight', 'count', '[3,3]')).toEqual(inexpressible)
-  expect(parts('name', 'add', '"Anna"')).toEqual(inexpressible)
-  expect(parts('name', 'keep', '["A B","C D"]')).toEqual(inexpressible)
+  expect(parts('weight', 'count', '[3,3]')).toMatchObject({
+    ...inexpressible,
+    home: { field: 'weight' },
+  })
+  for (const [op, value] of [
+    ['add', '"Anna"'],
+    ['keep', '["A B","C D"]'],
+  ] as const) {
+    const home = { field: 'given' }
+    expect(parts('name', op, value)).toMatchObject({ ...inexpressible, home })
+  }
   // Versions that are not known here.
   expect(parts('anything', 'put', '1', 7)).toEqual(inexpressible)
 })
