@@ -44,6 +44,14 @@ export const limits = {
   /** Addresses of one server: by name and by number, from inside and from outside. */
   serverAddresses: 8,
   serverAddressBytes: 255,
+  /** Connections of a server, of strangers too: twice the devices of the largest mesh. */
+  serverConnections: 2_000,
+  /** Of them, those that have not proved a device yet: each for `helloMs` at most. */
+  serverStrangers: 256,
+  /** Of one host in ten seconds: a camp, or all camps, may be behind one address. */
+  serverCallsOfHost: 100,
+  /** Of one device in a minute: a link that breaks every other second. */
+  serverCallsOfDevice: 30,
   /** Facts in one control commit. */
   controlFacts: 4_096,
   /** Text of one schema: hundreds of fields and steps, and still a fraction of a second on a slow link. */

@@ -9,10 +9,8 @@ import { channelPath } from '../bridge/dial-server.ts'
 import type { ChannelGate, Claim } from '../bridge/inner-channel.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
 import { admitSocket } from './admit-socket.ts'
+import { FloodGuard } from './flood-guard.ts'
 import type { ServerLog } from './served-mesh.ts'
-
-/** Strangers, and those who are about to prove who they are, at a time. */
-const pendingMax = 256
 
 export interface ChannelListenerOptions {
   readonly http: Server
@@ -27,10 +25,12 @@ export interface ChannelListenerOptions {
 export class ChannelListener {
   readonly #options: ChannelListenerOptions
   readonly #sockets = new WebSocketServer({ noServer: true, ...channelSocketOptions })
-  #pending = 0
+  readonly #guard: FloodGuard
+  #strangers = 0
 
   constructor(options: ChannelListenerOptions) {
     this.#options = options
+    this.#guard = new FloodGuard(options.nowMs)
     options.http.on('upgrade', this.#upgrade)
   }
 
@@ -43,29 +43,37 @@ export class ChannelListener {
 
   readonly #upgrade = (request: IncomingMessage, stream: Duplex, head: Buffer): void => {
     stream.on('error', () => stream.destroy())
-    if (request.url !== channelPath || this.#pending >= pendingMax) {
-      stream.end(
-        `HTTP/1.1 ${request.url === channelPath ? 503 : 404} \r\nConnection: close\r\n\r\n`,
-      )
+    const refusal = this.#refusalOf(request)
+    if (refusal !== undefined) {
+      stream.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\n\r\n`)
       return
     }
     this.#sockets.handleUpgrade(request, stream, head, (socket) => this.#connected(socket, request))
   }
 
+  #refusalOf({ url, socket }: IncomingMessage): string | undefined {
+    if (url !== channelPath) return '404 Not Found'
+    if (!this.#guard.hostComes(socket.remoteAddress ?? '')) return '429 Too Many Requests'
+    const isFull =
+      this.#strangers >= limits.serverStrangers ||
+      this.#sockets.clients.size >= limits.serverConnections
+    return isFull ? '503 Service Unavailable' : undefined
+  }
+
   #connected(socket: WebSocket, request: IncomingMessage): void {
     const { gate, nowMs, decide, accept, log } = this.#options
     const address = request.socket.remoteAddress ?? ''
-    this.#pending += 1
+    this.#strangers += 1
     admitSocket(socket, {
       gate,
       nowMs,
-      decide,
+      decide: (claim) => (this.#guard.deviceComes(claim.device) ? decide(claim) : 'LIMIT_EXCEEDED'),
       refused: (code) => {
-        this.#pending -= 1
+        this.#strangers -= 1
         log({ level: 'info', code, message: 'A device was turned away.', address })
       },
       admitted: ({ claim, connection }) => {
-        this.#pending -= 1
+        this.#strangers -= 1
         startChannelLink({
           socket,
           connection,

@@ -126,7 +126,7 @@ test('what is stored is counted by who wrote it, as it is on the disk after a re
   expect(counted.total.bytes).toBeGreaterThanOrEqual(bytes)
   expect(counted.total.bytes).toBeLessThanOrEqual(bytes + 64 * commits)
   expect(counted.byDevice.get(nurse!.id)?.commits).toBeGreaterThan(0)
-  const before = [...counted.byDevice]
+  const before = new Map(counted.byDevice)
   await server.restart()
-  expect([...server.server.usageOf(mesh.mesh)!.byDevice].toSorted()).toEqual(before.toSorted())
+  expect(new Map(server.server.usageOf(mesh.mesh)!.byDevice)).toEqual(before)
 })

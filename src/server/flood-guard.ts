@@ -1,0 +1,46 @@
+/** Counts who comes how often, so that nobody takes the server from the others: a host before it has proved anything, a device after it has. */
+import { limits } from '../core/limits.ts'
+
+export class FloodGuard {
+  readonly #hosts: Counter
+  readonly #devices: Counter
+
+  constructor(nowMs: () => number) {
+    this.#hosts = new Counter(10_000, limits.serverCallsOfHost, nowMs)
+    this.#devices = new Counter(60_000, limits.serverCallsOfDevice, nowMs)
+  }
+
+  /** @returns false when it has come too often */
+  hostComes(address: string): boolean {
+    return this.#hosts.takes(address)
+  }
+
+  /** @returns false when it has come too often */
+  deviceComes(device: string): boolean {
+    return this.#devices.takes(device)
+  }
+}
+
+/** So many of each name in a window of time; names are forgotten with their window. */
+class Counter {
+  readonly #windowMs: number
+  readonly #max: number
+  readonly #nowMs: () => number
+  readonly #counts = new Map<string, number>()
+  #window = 0
+
+  constructor(windowMs: number, max: number, nowMs: () => number) {
+    this.#windowMs = windowMs
+    this.#max = max
+    this.#nowMs = nowMs
+  }
+
+  takes(name: string): boolean {
+    const window = Math.floor(this.#nowMs() / this.#windowMs)
+    if (window !== this.#window) this.#counts.clear()
+    this.#window = window
+    const count = (this.#counts.get(name) ?? 0) + 1
+    this.#counts.set(name, count)
+    return count <= this.#max
+  }
+}
