@@ -32,6 +32,7 @@ export async function registerWithServer(
       'Only an admin can let a server into the mesh. Do it on the device of an admin.',
     )
   }
+  control.assertTakesWrites()
   const invitation = decodeServerInvitation(code)
   const { device } = invitation.server
   if (control.membership.isRevoked(device)) {

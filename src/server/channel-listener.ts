@@ -27,6 +27,8 @@ export class ChannelListener {
   readonly #sockets = new WebSocketServer({ noServer: true, ...channelSocketOptions })
   readonly #guard: FloodGuard
   #strangers = 0
+  /** By error code. */
+  readonly refusals = new Map<string, number>()
 
   constructor(options: ChannelListenerOptions) {
     this.#options = options
@@ -43,21 +45,34 @@ export class ChannelListener {
 
   readonly #upgrade = (request: IncomingMessage, stream: Duplex, head: Buffer): void => {
     stream.on('error', () => stream.destroy())
+    if (request.url !== channelPath) {
+      stream.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n')
+      return
+    }
     const refusal = this.#refusalOf(request)
     if (refusal !== undefined) {
+      this.#refused('LIMIT_EXCEEDED')
       stream.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\n\r\n`)
       return
     }
     this.#sockets.handleUpgrade(request, stream, head, (socket) => this.#connected(socket, request))
   }
 
-  #refusalOf({ url, socket }: IncomingMessage): string | undefined {
-    if (url !== channelPath) return '404 Not Found'
+  #refusalOf({ socket }: IncomingMessage): string | undefined {
     if (!this.#guard.hostComes(socket.remoteAddress ?? '')) return '429 Too Many Requests'
     const isFull =
       this.#strangers >= limits.serverStrangers ||
       this.#sockets.clients.size >= limits.serverConnections
     return isFull ? '503 Service Unavailable' : undefined
+  }
+
+  #refused(code: string): void {
+    this.refusals.set(code, (this.refusals.get(code) ?? 0) + 1)
+  }
+
+  /** Open ones, those of strangers included. */
+  get connections(): number {
+    return this.#sockets.clients.size
   }
 
   #connected(socket: WebSocket, request: IncomingMessage): void {
@@ -70,6 +85,7 @@ export class ChannelListener {
       decide: (claim) => (this.#guard.deviceComes(claim.device) ? decide(claim) : 'LIMIT_EXCEEDED'),
       refused: (code) => {
         this.#strangers -= 1
+        this.#refused(code)
         log({ level: 'info', code, message: 'A device was turned away.', address })
       },
       admitted: ({ claim, connection }) => {

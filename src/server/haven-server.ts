@@ -8,13 +8,14 @@ import type { MeshRuntime } from '../device/mesh-runtime.ts'
 import { systemClock, systemRandom } from '../device/system.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
 import { ChannelListener } from './channel-listener.ts'
-import { createHttp } from './http.ts'
+import { metricsHttp, publicHttp } from './http.ts'
 import type { Http, Tls } from './http.ts'
 import type { QuotaLimits } from './quota.ts'
 import { Registrar } from './registrar.ts'
 import { ServedMesh } from './served-mesh.ts'
 import type { ServerLog, ServerMembership } from './served-mesh.ts'
 import { ServerDirectory } from './server-directory.ts'
+import { serverMetrics } from './server-metrics.ts'
 import type { Usage } from './usage.ts'
 
 export interface ServerOptions {
@@ -28,6 +29,8 @@ export interface ServerOptions {
   /** Where devices reach it, if not where it listens. */
   readonly publicUrl?: string | undefined
   readonly quota: QuotaLimits
+  /** Where its numbers can be read; default: nowhere. */
+  readonly metrics?: { readonly host: string; readonly port: number } | undefined
   readonly log: ServerLog
 }
 
@@ -39,9 +42,12 @@ export class HavenServer {
   readonly #directory: ServerDirectory
   readonly #meshes = new Map<string, ServedMesh>()
   readonly #http: Http
+  #metrics: Http | undefined
   readonly #listener: ChannelListener
   /** Where devices reach it. */
   address = ''
+  /** Where its numbers can be read, if anywhere. */
+  metricsAddress: string | undefined
   #closing: Promise<void> | undefined
 
   /** @throws HavenError `LISTEN_FAILED`, and those of {@link ServerDirectory.open} and of the stores */
@@ -69,7 +75,7 @@ export class HavenServer {
     const { log, tls } = options
     this.#options = options
     this.#directory = directory
-    this.#http = createHttp({
+    this.#http = publicHttp({
       tls,
       failing: () => [...this.#meshes.values()].filter((mesh) => mesh.failure !== undefined).length,
     })
@@ -120,6 +126,7 @@ export class HavenServer {
       for (const mesh of this.#meshes.values()) await mesh.close()
       this.#listener.close()
       await this.#http.close()
+      await this.#metrics?.close()
       this.#directory.close()
     })()
     return this.#closing
@@ -166,6 +173,15 @@ export class HavenServer {
     this.address =
       publicUrl ?? `${tls === undefined ? 'http' : 'https'}://${reachable(host)}:${listening}`
     await this.#directory.writeAddress(this.address)
+    await this.#offerMetrics()
+  }
+
+  async #offerMetrics(): Promise<void> {
+    const { metrics } = this.#options
+    if (metrics === undefined) return
+    this.#metrics = metricsHttp(() => serverMetrics(this.#meshes.values(), this.#listener))
+    const port = await this.#metrics.listen(metrics.host, metrics.port)
+    this.metricsAddress = `http://${reachable(metrics.host)}:${port}/metrics`
   }
 }
 

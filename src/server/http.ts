@@ -1,10 +1,13 @@
-/** The plain side of a server: whether it lives, and whether it is ready. Records never pass here. */
+/** The plain side of a server: whether it lives, whether it is ready, its numbers. Records never pass here. */
 import { createServer } from 'node:http'
 import type { RequestListener, Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import fastify from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { HavenError } from '../core/errors.ts'
+import { metricsContentType, metricsText } from '../observe/metrics.ts'
+import type { Metric } from '../observe/metrics.ts'
 
 /** Nobody has anything to say to it in a request. */
 const bodyBytes = 1_024
@@ -24,17 +27,12 @@ export interface Http {
   close(): Promise<void>
 }
 
-export function createHttp(options: {
+/** What devices reach. @param options.failing - how many meshes can't be served just now */
+export function publicHttp(options: {
   readonly tls?: Tls | undefined
-  /** How many meshes can't be served just now. */
   readonly failing: () => number
 }): Http {
-  const app = fastify({
-    bodyLimit: bodyBytes,
-    forceCloseConnections: true,
-    serverFactory: (handler: RequestListener) => newServer(handler, options.tls),
-  })
-
+  const app = newApp(options.tls)
   // For whoever starts it anew when it hangs.
   app.get('/healthz', () => ({ status: 'ok' }))
   // For whoever sends devices to it.
@@ -43,7 +41,27 @@ export function createHttp(options: {
     const status = failing === 0 ? 'ok' : 'failing'
     await reply.code(failing === 0 ? 200 : 503).send({ status, failing })
   })
+  return httpOf(app)
+}
 
+/** Apart from the other, since it says which meshes there are, and how much they do. */
+export function metricsHttp(metrics: () => readonly Metric[]): Http {
+  const app = newApp(undefined)
+  app.get('/metrics', async (_request, reply) => {
+    await reply.header('content-type', metricsContentType).send(metricsText(metrics()))
+  })
+  return httpOf(app)
+}
+
+function newApp(tls: Tls | undefined): FastifyInstance {
+  return fastify({
+    bodyLimit: bodyBytes,
+    forceCloseConnections: true,
+    serverFactory: (handler: RequestListener) => newServer(handler, tls),
+  })
+}
+
+function httpOf(app: FastifyInstance): Http {
   return {
     server: app.server,
     async listen(host, port) {

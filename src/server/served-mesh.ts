@@ -45,6 +45,7 @@ export class ServedMesh {
   #store: LevelStore | undefined
   #usage: Usage | undefined
   readonly #quota: Quota
+  #receivedBytes = 0
   #cancelTomorrow: () => void = () => {}
   #runtime: MeshRuntime | undefined
   #recovering: Promise<void> | undefined
@@ -83,6 +84,21 @@ export class ServedMesh {
     return this.#runtime
   }
 
+  get sessionCount(): number {
+    return [...(this.#runtime?.driver.engine.sessions() ?? [])].filter(
+      ({ state }) => state === 'open',
+    ).length
+  }
+
+  get quotaBytes(): number {
+    return this.#options.quota.meshBytes
+  }
+
+  /** Since the start. */
+  get receivedBytes(): number {
+    return this.#receivedBytes
+  }
+
   /** What it has here. */
   get usage(): Usage | undefined {
     return this.#usage
@@ -101,6 +117,7 @@ export class ServedMesh {
     return {
       received: (frame) => {
         this.#quota.sent(device, frame.length)
+        this.#receivedBytes += frame.length
         handler.received(frame)
       },
       writable: () => handler.writable(),

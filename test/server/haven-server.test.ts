@@ -228,6 +228,37 @@ describe('the plain side', () => {
     ).rejects.toThrow('404')
   })
 
+  test('has numbers at an address of its own, for who wants them', async () => {
+    const server = await TestServer.start({ metrics: { host: '127.0.0.1', port: 0 } })
+    const mesh = await TestMesh.found()
+    await register(mesh.founder, server)
+    await expect(bridged(mesh.founder, server, { mesh: '00'.repeat(16) })).rejects.toThrow(
+      'does not carry this mesh',
+    )
+    await bridged(mesh.founder, server)
+    await until(() => holdsAllOf(server, mesh.founder))
+    const response = await fetch(server.server.metricsAddress!)
+    expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
+    const text = await response.text()
+    const of = `{mesh="${mesh.mesh}"}`
+    const { commits } = mesh.founder.runtime.replica
+    const { bytes } = server.server.usageOf(mesh.mesh)!.total
+    for (const line of [
+      'haven_meshes 1',
+      `haven_mesh_up${of} 1`,
+      `haven_sessions${of} 1`,
+      `haven_stored_commits${of} ${commits}`,
+      `haven_stored_bytes${of} ${bytes}`,
+      `haven_quota_bytes${of} 1000000000`,
+      'haven_connections 1',
+      'haven_refused_total{code="SERVER_UNKNOWN_MESH"} 1',
+    ])
+      expect(text.split('\n')).toContain(line)
+    expect(text).toMatch(/^haven_received_bytes_total\{mesh="[0-9a-f]{32}"\} [1-9]\d*$/m)
+    expect(text).not.toContain(mesh.founder.id)
+    expect((await fetch(`${server.server.address}/metrics`)).status).toBe(404)
+  })
+
   test('a directory is for one server at a time, and not for a device', async () => {
     const server = await TestServer.start()
     await expect(createDevice({ dataDir: server.dataDir })).rejects.toMatchObject({

@@ -20,6 +20,7 @@ interface Options {
   publicUrl?: string
   meshQuota: string
   deviceQuota: string
+  metrics?: string
 }
 
 export function addServer(program: Command, cli: Cli): void {
@@ -31,6 +32,7 @@ export function addServer(program: Command, cli: Cli): void {
     .option('--tls-key <file>', 'its key')
     .option('--public-url <url>', 'where devices reach it, if not where it listens')
     .option('--mesh-quota <size>', 'how much one mesh may have here', '20GB')
+    .option('--metrics <host:port>', 'where to offer numbers at /metrics (default: nowhere)')
     .option('--device-quota <size>', 'how much one device may send in a day', '5GB')
     .action(async (options: Options, command: Command) => {
       const globals = globalsOf(command, cli)
@@ -46,12 +48,19 @@ export function addServer(program: Command, cli: Cli): void {
           meshBytes: parseBytes(options.meshQuota),
           deviceBytesPerDay: parseBytes(options.deviceQuota),
         },
+        metrics: options.metrics === undefined ? undefined : parseListen(options.metrics),
         log: deviceLog(cli),
       })
       try {
-        const { address, meshes, keys } = running
+        const { address, metricsAddress, meshes, keys } = running
         await print(cli, globals, {
-          document: { event: 'ready', address, device: keys.device, meshes },
+          document: {
+            event: 'ready',
+            address,
+            metrics: metricsAddress ?? null,
+            device: keys.device,
+            meshes,
+          },
           text: `The server is running at ${address}, for ${meshes.length === 1 ? '1 mesh' : `${meshes.length} meshes`}. Ctrl-C ends it.`,
         })
         await aborted(stop)
