@@ -26,10 +26,13 @@ export function compareTimes(a: HybridTime, b: HybridTime): number {
 /** Clocks are set by hand: a time that is further ahead of this device's own clock is taken for wrong, where people are told. */
 export const visiblyOffMs = 10 * 60 * 1000
 
-/** The time of the next local event: later than every time issued or followed before. */
+/**
+ * The time of the next local event: later than every time issued or followed before, unless that is more than 24 h ahead
+ * of the device's clock. Then this clock was wrong before and has been put right: its writes must not stand first for a year.
+ */
 export function nextTime(last: HybridTime, nowMs: number): HybridTime {
   const ms = Math.min(Math.max(0, Math.floor(nowMs)), maxMs)
-  if (ms > last.ms) return { ms, counter: 0 }
+  if (ms > last.ms || last.ms > ms + limits.clockDriftMs) return { ms, counter: 0 }
   if (last.counter < maxCounter) return { ms: last.ms, counter: last.counter + 1 }
   return { ms: Math.min(last.ms + 1, maxMs), counter: 0 }
 }

@@ -12,6 +12,7 @@ import { BoundDoc } from './bound-doc.ts'
 import { LiveRecord } from './live-record.ts'
 import type { EditProblem } from './live-record.ts'
 import type { MeshRuntime } from './mesh-runtime.ts'
+import { checkedId } from './record-operations.ts'
 import { isObserved, observerCounts } from './yjs-internals.ts'
 import type { ObserverCounts } from './yjs-internals.ts'
 
@@ -83,7 +84,7 @@ export class LiveDocs {
   /** The same document for the same record while it is open. */
   async open(name: string, id: string): Promise<Y.Doc> {
     const collection = this.#collectionId(name)
-    const key = keyOf(collection, id)
+    const key = keyOf(collection, checkedId(id))
     const known = this.#handed.get(key)
     const doc = known?.bound.doc
     if (known !== undefined && doc !== undefined) {
@@ -119,7 +120,7 @@ export class LiveDocs {
   /**
    * Binds a document of an application to a record. What is in it becomes an edit of this device.
    *
-   * @throws HavenError `UNKNOWN_COLLECTION`, `NOT_ALLOWED` where this device only carries, `NOT_READABLE_YET`, `STOPPED`
+   * @throws HavenError `UNKNOWN_COLLECTION`, `INVALID_ID`, `NOT_ALLOWED` where this device only carries, `NOT_READABLE_YET`, `STOPPED`
    */
   async bind(
     place: { readonly name: string; readonly id: string },
@@ -127,7 +128,7 @@ export class LiveDocs {
     events: BindingEvents,
   ): Promise<void> {
     const collection = this.#collectionId(place.name)
-    await this.#join(bound, { collection, id: place.id }, events)
+    await this.#join(bound, { collection, id: checkedId(place.id) }, events)
   }
 
   /** The document follows no longer. Resolves when what was typed before is durable, or can't be made so now. */

@@ -242,8 +242,23 @@ export function checkedId(id: string): string {
   return id
 }
 
+const changeOps: ReadonlySet<string> = new Set<RecordChange['op']>([
+  'put',
+  'add',
+  'remove',
+  'count',
+  'keep',
+  'text',
+  'delete',
+  'restore',
+])
+
 /** What a person typed, or another program sent, as text that a commit can hold. */
 function checkedChange(id: string, change: RecordChange): RecordChange {
+  // Programs are not all checked by a compiler.
+  if (!changeOps.has(change.op)) {
+    throw new HavenError('INVALID_VALUE', 'This is no change that this version knows.')
+  }
   if (!('field' in change)) return change
   const field = checkedField(id, change.field)
   switch (change.op) {

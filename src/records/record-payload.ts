@@ -1,7 +1,7 @@
 /** The payload of a commit of records, format 1. docs/data-model.md. */
 import { bytesToHex, hexToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
-import { assert } from '../core/errors.ts'
+import { assert, HavenError } from '../core/errors.ts'
 import type { HybridTime } from '../core/hybrid-time.ts'
 import { limits } from '../core/limits.ts'
 import type { FeedTable } from './feed-table.ts'
@@ -158,6 +158,10 @@ const uuidAtEnd = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$
 const uuidLength = 36
 
 function encodeRecordId(out: ByteWriter, id: string): void {
+  // Nobody could read the commit, nor this device the record's state.
+  if (id === '' || Buffer.byteLength(id, 'utf8') > limits.recordIdBytes || !id.isWellFormed()) {
+    throw new HavenError('INVALID_ID', `An id has 1 to ${limits.recordIdBytes} bytes of text.`)
+  }
   if (!uuidAtEnd.test(id)) {
     out.u8(0).text(id)
     return

@@ -65,7 +65,9 @@ const versionWriters = limits.clockFeeds
 /** A version as text without white space, to be kept by a form and handed back. */
 export function versionToken(version: RecordVersion): string {
   const out = new ByteWriter(64).u8(1).varint(version.size)
-  for (const [writer, seq] of version) out.lengthPrefixed(hexToBytes(writer)).varint(seq)
+  // The same bytes on every device that holds the same.
+  const writers = [...version].toSorted(([a], [b]) => (a < b ? -1 : 1))
+  for (const [writer, seq] of writers) out.lengthPrefixed(hexToBytes(writer)).varint(seq)
   return Buffer.from(out.finish()).toString('base64url')
 }
 

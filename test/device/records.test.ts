@@ -259,3 +259,18 @@ describe('a device that may not write', () => {
     expect(device.runtime.replica.digest).toBe(mesh.founder.runtime.replica.digest)
   })
 })
+
+describe('what a program hands in', () => {
+  it('is refused by name where no commit could hold it, and harms nothing', async () => {
+    const { one } = await pair()
+    await one.set('r', { a: '1' })
+    const bogus = [{ op: 'bogus' } as unknown as { op: 'delete' }]
+    await expect(one.operations.write('records', 'r', bogus)).rejects.toMatchObject({
+      code: 'INVALID_VALUE',
+    })
+    for (const id of ['', 'x'.repeat(300), 'a\0b', '\ud800']) {
+      await expect(one.docs.open('records', id)).rejects.toMatchObject({ code: 'INVALID_ID' })
+    }
+    expect(await one.operations.list('records')).toEqual([{ id: 'r' }])
+  })
+})
