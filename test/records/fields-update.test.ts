@@ -114,6 +114,27 @@ function withElement(element: unknown): Uint8Array {
   return yjsUpdate(client, (doc) => doc.getArray(arrayName(client)).push([element]))
 }
 
+/** So many pairs of feed and seq. */
+function places(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => [1, index + 1]).flat()
+}
+
+test.each<[string, unknown[]]>([
+  ['an element', ['x', 'add', '{"b":1,"a":2}']],
+  ['a removal of an element that nobody added', ['x', 'remove', 'null']],
+  ['a count down', ['x', 'count', '[-7,-7]']],
+  ['two kept values', ['x', 'keep', '[1,[2]]']],
+  ['a restoration', ['', 'restore']],
+  ['an op of a newer version, of a field', ['x', 'vote', '1']],
+  ['an op of a newer version, of the record', ['', 'vote']],
+  ['as many unseen writes as allowed', ['x', 'put', '1', places(256)]],
+  ['unseen writes with places up to 2^53', ['x', 'put', '1', [0, 2 ** 53 - 1]]],
+])('an update is accepted with %s', (_, element) => {
+  expect(readFieldsUpdate(withElement(element), client, 0)).toMatchObject({
+    writes: [{ field: element[0], op: element[1] }],
+  })
+})
+
 describe('an update is not accepted', () => {
   const own = arrayName(client)
   test.each<[string, Uint8Array, number?]>([
@@ -173,6 +194,30 @@ describe('an update is not accepted', () => {
     ['a put of no field', withElement(['', 'put', '1'])],
     ['a delete of a field', withElement(['x', 'delete'])],
     ['a field name that is too long', withElement(['é'.repeat(129), 'put', '1'])],
+    ['an op name that is too long', withElement(['x', 'v'.repeat(33), '1'])],
+    ['no op', withElement(['x', '', '1'])],
+    ['an add without an element', withElement(['x', 'add'])],
+    ['a remove without an element', withElement(['x', 'remove', null, [0, 1]])],
+    ['an add of no field', withElement(['', 'add', '1'])],
+    ['a count of no field', withElement(['', 'count', '[1,1]'])],
+    ['a count without a value', withElement(['x', 'count'])],
+    ['a count that is a number', withElement(['x', 'count', '1'])],
+    ['a count without a difference', withElement(['x', 'count', '[1]'])],
+    ['a count of fractions', withElement(['x', 'count', '[1.5,1.5]'])],
+    ['a count with exponents', withElement(['x', 'count', '[1e3,1]'])],
+    ['a count with white space', withElement(['x', 'count', '[1, 1]'])],
+    ['a total beyond 2^53', withElement(['x', 'count', '[9007199254740992,1]'])],
+    ['a difference beyond 2^53', withElement(['x', 'count', '[1,-9007199254740992]'])],
+    ['a keep of nothing', withElement(['x', 'keep'])],
+    ['a keep of one', withElement(['x', 'keep', '[1]'])],
+    ['a keep of an object', withElement(['x', 'keep', '{"a":1,"b":2}'])],
+    ['a keep of what is no JSON', withElement(['x', 'keep', '[1,}'])],
+    ['a restore of a field', withElement(['x', 'restore'])],
+    ['a restore with a value', withElement(['', 'restore', '1'])],
+    ['an empty list of unseen writes', withElement(['x', 'put', '1', []])],
+    ['unseen writes that are a text', withElement(['x', 'put', '1', '0,1'])],
+    ['more unseen writes than one form can miss', withElement(['x', 'put', '1', places(257)])],
+    ['unseen writes beyond 2^53', withElement(['x', 'put', '1', [0, 2 ** 53]])],
   ])('with %s', (_, update, clock = 0) => {
     expect(readFieldsUpdate(update, client, clock)).toHaveProperty('problem')
   })
