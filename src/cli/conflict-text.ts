@@ -158,10 +158,11 @@ function whenText({ time, clockOff }: ListedValue): string {
   return `${dateAndTime(time)}${clockOff ? ' by a clock that is off' : ''}`
 }
 
-function commandText({ collection, id, field, seen }: Conflict): string {
+function commandText({ collection, id, field, kind, seen }: Conflict): string {
   const words = ['haven resolve', shellWord(collection), shellWord(id)]
   if (field === null) return [...words, '--seen', seen, '--keep'].join(' ')
-  return [...words, shellWord(field), '--seen', seen, '--keep N'].join(' ')
+  const how = kind === 'schema' ? '--value JSON' : '--keep N'
+  return [...words, shellWord(field), '--seen', seen, how].join(' ')
 }
 
 function indented(text: string, width: number, by: number): string[] {

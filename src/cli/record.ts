@@ -53,7 +53,12 @@ export function recordText(view: RecordView, width: number): string {
     const kept = view.kept.get(name)
     if (conflict !== undefined)
       return [
-        row(printable(name), `${conflict.length} values, written without seeing each other:`),
+        row(
+          printable(name),
+          conflict.length === 1
+            ? '1 value, which can not be shown by this version of the schema:'
+            : `${conflict.length} values, written without seeing each other:`,
+        ),
         ...conflict.map(({ value, device, time }, index) =>
           valueRow(value, index + 1, `   ${nameOf(device)}, ${dateAndTime(time)}`),
         ),
