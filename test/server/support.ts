@@ -33,7 +33,7 @@ export class TestServer {
 
   static async start(options: Partial<ServerOptions> = {}): Promise<TestServer> {
     const parent = await mkdtemp(join(tmpdir(), 'haven-server-'))
-    const made = new TestServer(join(parent, 'data'))
+    const made = new TestServer(options.dataDir ?? join(parent, 'data'))
     onTestFinished(async () => {
       await made.server?.close()
       await rm(parent, { recursive: true, force: true, maxRetries: 5 })
