@@ -6,12 +6,13 @@
  */
 import * as Y from 'yjs'
 import type { Place } from './causality.ts'
+import { Containers } from './containers.ts'
+import type { Spot } from './containers.ts'
 import { freeClientOf } from './free-state.ts'
 import type { FreeState, FreeWriter, HiddenEntry, WaitingUpdate } from './free-state.ts'
 import { decodeStructs, parentOf, referencesOf } from './free-update.ts'
 import type { DeleteRanges, FreeUpdate, Struct } from './free-update.ts'
 import { hasHidden, HiddenEntries } from './hidden-entries.ts'
-import type { Spot } from './hidden-entries.ts'
 
 /** What it takes to know who had seen what: a CausalIndex. */
 export interface SeenBefore {
@@ -33,7 +34,8 @@ export class FreePlaces {
   readonly #causality: SeenBefore
   /** By every client id that people may name them by, in the order in which one is taken where several fit. */
   readonly #writers = new Map<number, FreeWriter[]>()
-  readonly #hidden = new HiddenEntries((author, place) => this.#meant(author, undefined, place))
+  readonly #containers = new Containers((author, place) => this.#meant(author, undefined, place))
+  readonly #hidden = new HiddenEntries(this.#containers)
 
   constructor(writers: readonly FreeWriter[], causality: SeenBefore) {
     this.#causality = causality
@@ -55,6 +57,9 @@ export class FreePlaces {
     if (update === undefined) return nothing
     const by = { writer: writer.writer, seq: waiting.seq }
     const references = referencesOf(update)
+    if (!waiting.hidden && this.#containers.areSound(writer, update.structs) !== true) {
+      return undefined
+    }
     if (!waiting.hidden && this.#isPlain(writer, references.keys())) {
       const mayCount = [...references].every(([client, end]) => {
         const [owner] = this.#writers.get(client) ?? []

@@ -3,30 +3,19 @@
  * what stood there before.
  */
 import * as Y from 'yjs'
-import { freeClientOf } from './free-state.ts'
+import type { Containers } from './containers.ts'
 import type { FreeWriter, HiddenEntry } from './free-state.ts'
 import { decodeStructs, parentOf } from './free-update.ts'
 import type { Struct } from './free-update.ts'
 
-/** A struct of a writer, by its clock in the writer's own count. */
-export interface Spot {
-  readonly owner: FreeWriter
-  readonly clock: number
-}
-
-/** Whose struct somebody names. */
-export type Finder = (author: FreeWriter, place: Y.ID) => Spot | undefined
-
 const noEntries: ReadonlyMap<number, HiddenEntry> = new Map()
 
 export class HiddenEntries {
-  readonly #find: Finder
-  /** Of each writer, ascending. */
-  readonly #structs = new Map<string, readonly Struct[]>()
+  readonly #containers: Containers
   readonly #entries = new Map<string, ReadonlyMap<number, HiddenEntry> | undefined>()
 
-  constructor(find: Finder) {
-    this.#find = find
+  constructor(containers: Containers) {
+    this.#containers = containers
   }
 
   /** The entries of maps that hidden commits of a writer wrote; undefined while some of them may be one or not. */
@@ -53,9 +42,9 @@ export class HiddenEntries {
     const entries = new Map<number, HiddenEntry>()
     for (const struct of structs) {
       if (!(struct instanceof Y.Item)) continue
-      const isEntry = this.#isEntry(owner, struct)
-      if (isEntry === undefined) return undefined
-      if (!isEntry) continue
+      const container = this.#containers.of(owner, struct)
+      if (container === undefined) return undefined
+      if (container === 'gone' || container.key === null) continue
       const { id, length, origin, parentSub: key } = struct
       entries.set(id.clock, { clock: id.clock, origin, parent: parentOf(struct), key })
       // One that took the place of the other, told as one struct.
@@ -66,57 +55,7 @@ export class HiddenEntries {
     }
     return entries
   }
-
-  /** Whether an item stands in a map, under a key, and not in a list. What does not say so itself stands where its neighbour does. */
-  #isEntry(owner: FreeWriter, item: Y.Item): boolean | undefined {
-    let author = owner
-    let current: Y.Item | undefined = item
-    // A neighbour is older than who names it; made-up circles end as well.
-    for (let steps = 0; steps < stepsMax; steps++) {
-      if (current.parentSub !== null) return true
-      const neighbour: Y.ID | null = current.origin ?? current.rightOrigin
-      if (neighbour === null) return false
-      const spot = this.#find(author, neighbour)
-      if (spot === undefined) return undefined
-      if (spot.owner.free.hiddenEntries.some(({ clock }) => clock === spot.clock)) return true
-      const struct = this.#structAt(spot)
-      if (struct === undefined) return undefined
-      if (!(struct instanceof Y.Item)) return false
-      author = spot.owner
-      current = struct
-    }
-    return false
-  }
-
-  #structAt({ owner, clock }: Spot): Struct | undefined {
-    const structs = this.#structsOf(owner)
-    const { clientId, firstClock } = freeClientOf(owner)
-    const startOf = ({ id }: Struct): number =>
-      id.client === clientId && clientId !== owner.free.clientId ? id.clock + firstClock : id.clock
-    let low = 0
-    let high = structs.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (startOf(structs[middle]!) <= clock) low = middle + 1
-      else high = middle
-    }
-    return structs[low - 1]
-  }
-
-  #structsOf({ writer, free }: FreeWriter): readonly Struct[] {
-    const known = this.#structs.get(writer)
-    if (known !== undefined) return known
-    const updates = [free.updates, ...free.waiting.map(({ update }) => update)]
-    const structs = updates.flatMap((update) =>
-      update === undefined ? [] : (decodeStructs(update)?.structs ?? []),
-    )
-    this.#structs.set(writer, structs)
-    return structs
-  }
 }
-
-/** A chain of so many neighbours has been made up: text that is typed on and on is one item. */
-const stepsMax = 100_000
 
 export function hasHidden({ free }: FreeWriter): boolean {
   return free.hiddenEntries.length > 0 || free.waiting.some(({ hidden }) => hidden)
