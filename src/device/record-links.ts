@@ -8,8 +8,17 @@ import type { Collection } from './collection.ts'
 /** Records that are linked with each other, directly or through others, by id. */
 export type Group = ReadonlyMap<string, RecordView>
 
-/** The others of a record's group. */
-export async function linksOf(collection: Collection, id: string): Promise<RecordLink[]> {
+/**
+ * The others of a record's group.
+ *
+ * @param seen - the record as it has been read already: most are linked with none, and nothing has to be read for them
+ */
+export async function linksOf(
+  collection: Collection,
+  id: string,
+  seen?: RecordView,
+): Promise<RecordLink[]> {
+  if (seen !== undefined && linkedWith(seen).length === 0) return []
   const group = await groupOf(collection, id)
   return [...group]
     .filter(([other]) => other !== id)

@@ -96,7 +96,7 @@ export class RecordOperations {
       kept: new Map([...view.kept].map(([field, values]) => [field, [...values]])),
       deleted: view.deleted,
       resurrected: view.resurrected,
-      links: await linksOf(collection, id),
+      links: await linksOf(collection, id, view),
       version: versionToken(versionOf(state!)),
     }
   }

@@ -94,9 +94,8 @@ export function backOf(state: RecordState, writer: WriterId): number {
 }
 
 /** Whatever stands in the writer's array and is not replaced there: the writer's candidates, in no order. */
-export function* acceptedWrites(writer: WriterState): Iterable<AcceptedWrite> {
-  yield* writer.writes.values()
-  yield* writer.beside
+export function acceptedWrites({ writes, beside }: WriterState): Iterable<AcceptedWrite> {
+  return beside.length === 0 ? writes.values() : [...writes.values(), ...beside]
 }
 
 /**

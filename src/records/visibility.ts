@@ -328,6 +328,12 @@ class Viewer {
     { field, from, read }: ReadField,
     fields: ReadonlyMap<string, FieldCandidates>,
   ): (Omit<FieldValue, 'dispute'> & { conflict: Conflict | undefined }) | undefined {
+    const first = fields.get(from[0]!)
+    if (read === asWrittenThere && this.#fate.shows === undefined && first?.live.length === 1) {
+      const [one] = first.live
+      // Most fields of most records: one value, about which no rule has anything to say.
+      if (one!.write.op === 'put') return { ...unquestioned, value: one!.write.value, by: one! }
+    }
     const rule = this.#reading.ruleOf(this.#state.id, field)
     const parts = from.map((name) => {
       const candidates = fields.get(name)
@@ -465,7 +471,13 @@ class Viewer {
 function plainFields(fields: ReadonlyMap<string, unknown>): ReadField[] {
   return [...fields.keys()]
     .filter((field) => field !== '')
-    .map((field) => ({ field, from: [field], read: ([value]) => value }))
+    .map((field) => ({ field, from: [field], read: asWrittenThere }))
+}
+
+const unquestioned = { kept: undefined, unknown: false, conflict: undefined } as const
+
+function asWrittenThere([value]: readonly (string | undefined)[]): string | undefined {
+  return value
 }
 
 /** Several parts of one field in dispute: one list, in which each value differs in one part. */
