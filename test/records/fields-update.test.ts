@@ -115,7 +115,7 @@ function withElement(element: unknown): Uint8Array {
 }
 
 /** So many pairs of feed and seq. */
-function places(count: number): number[] {
+function placesOf(count: number): number[] {
   return Array.from({ length: count }, (_, index) => [1, index + 1]).flat()
 }
 
@@ -127,7 +127,7 @@ test.each<[string, unknown[]]>([
   ['a restoration', ['', 'restore']],
   ['an op of a newer version, of a field', ['x', 'vote', '1']],
   ['an op of a newer version, of the record', ['', 'vote']],
-  ['as many unseen writes as allowed', ['x', 'put', '1', places(256)]],
+  ['as many unseen writes as allowed', ['x', 'put', '1', placesOf(256)]],
   ['unseen writes with places up to 2^53', ['x', 'put', '1', [0, 2 ** 53 - 1]]],
 ])('an update is accepted with %s', (_, element) => {
   expect(readFieldsUpdate(withElement(element), client, 0)).toMatchObject({
@@ -216,7 +216,7 @@ describe('an update is not accepted', () => {
     ['a restore with a value', withElement(['', 'restore', '1'])],
     ['an empty list of unseen writes', withElement(['x', 'put', '1', []])],
     ['unseen writes that are a text', withElement(['x', 'put', '1', '0,1'])],
-    ['more unseen writes than one form can miss', withElement(['x', 'put', '1', places(257)])],
+    ['more unseen writes than one form can miss', withElement(['x', 'put', '1', placesOf(257)])],
     ['unseen writes beyond 2^53', withElement(['x', 'put', '1', [0, 2 ** 53]])],
   ])('with %s', (_, update, clock = 0) => {
     expect(readFieldsUpdate(update, client, clock)).toHaveProperty('problem')
