@@ -55,6 +55,21 @@ test('the TypeScript of the README runs', { timeout: minuteMs }, async () => {
   expect(stdout).toContain('"female" 0')
 })
 
+test('the provider of the README stores what is typed', { timeout: minuteMs }, async () => {
+  const [, example] = /^```ts provider\n(.*?)^```$/ms.exec(readme)!
+  const place = temporaryPlace()
+  symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'))
+  const source = example!.replace("'havenmesh'", JSON.stringify(join(root, 'src', 'index.ts')))
+  const look = `console.log((await device.doc('patients', 'Patient/anna')).getText('note').toJSON())`
+  writeFileSync(join(place, 'example.ts'), `${source}\n${look}\n`)
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, ['example.ts'], {
+    cwd: place,
+    env: environment(place, 'provider'),
+  })
+  expect(stdout).toBe('Fever since Monday.\n')
+  expect(stderr).not.toContain('Yjs')
+})
+
 /** A command that depends on what is still on its way is typed again, as a person would. */
 async function typed(command: string, env: NodeJS.ProcessEnv, cwd: string): Promise<string> {
   for (let attempt = 1; ; attempt++)
