@@ -2,18 +2,9 @@
 import type * as Y from 'yjs'
 
 import { HavenError, isHavenError } from '../core/errors.ts'
-import { limits } from '../core/limits.ts'
 import { utf8ToBytes } from '../core/bytes.ts'
-import { domainHash } from '../crypto/hash.ts'
-import { recoveryEntropy, rootSeeds } from '../crypto/recovery-words.ts'
-import { signingKeyFromSeed } from '../crypto/signing.ts'
-import { issueCertificate } from '../identity/certificate.ts'
-import { encodeControlPayload, decodeControlPayload } from '../identity/control-fact.ts'
+import { decodeControlPayload } from '../identity/control-fact.ts'
 import { DeviceKeys } from '../identity/device-key.ts'
-import { openEpochKey } from '../identity/epoch.ts'
-import { recoveryKey } from '../identity/hello.ts'
-import { decodeInvitation, joinKey } from '../identity/invitation.ts'
-import { meshIdOf } from '../identity/names.ts'
 import type { MeshHost } from '../mesh/mesh-host.ts'
 import { defaultDirectories, prepareDataDirectory } from '../store/data-dir.ts'
 import type { Damage } from '../store/damage.ts'
@@ -22,7 +13,6 @@ import { openLevelStore } from '../store/level-store.ts'
 import type { LevelStore } from '../store/level-store.ts'
 import { openMark } from '../store/mark.ts'
 import type { Mark } from '../store/mark.ts'
-import type { Link, LinkHandler } from '../sync/link.ts'
 import type {
   AppliedSchema,
   BridgeStatus,
@@ -67,14 +57,13 @@ import type {
 import { Bridging } from './bridging.ts'
 import { ConflictOperations } from './conflict-operations.ts'
 import { offerDocuments } from './documents-of.ts'
-import { foundMesh } from './founding.ts'
-import { joinOverLink, recoverOverLink } from './joining-link.ts'
-import type { JoinEnd } from './joining-link.ts'
 import { LinkOperations } from './link-operations.ts'
+import { hashBinding } from './carrier-binding.ts'
+import { Enrolment } from './enrolment.ts'
 import { LiveDocs } from './live-docs.ts'
 import { MeshRuntime } from './mesh-runtime.ts'
 import { OperationsRecord } from './open-record.ts'
-import { epochChange, loadMembership, membershipChange } from './own-membership.ts'
+import { loadMembership } from './own-membership.ts'
 import type { OwnMembership } from './own-membership.ts'
 import { recordHistory } from './record-history.ts'
 import { RecordOperations } from './record-operations.ts'
@@ -84,9 +73,6 @@ import { SchemaOperations } from './schema-operations.ts'
 import { homedir } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { rfc3339, systemClock, systemRandom, systemTimers } from './system.ts'
-
-/** Time to find the inviting device, when the caller does not give up earlier. */
-const searchMs = 60_000
 
 /**
  * Opens the device that lives in a data directory, and creates its keys when the directory is new.
@@ -270,248 +256,28 @@ class LocalDevice implements Device {
 
   // ---- becoming a member ----
 
-  async found({
-    meshName,
-    deviceName,
-  }: FoundOptions): Promise<MembershipResult & { recovery: string }> {
-    this.#assertNoMesh()
-    const name = checkedName(deviceName ?? 'first device', limits.deviceNameBytes)
-    const { store, keys } = this.#parts
-    const nowMs = systemClock.nowMs()
-    const founded = foundMesh(
-      { meshName: checkedName(meshName, limits.meshNameBytes), deviceName: name },
-      keys,
-      { nowMs, random: systemRandom },
-    )
-    const membership: OwnMembership = {
-      mesh: founded.mesh,
-      meshName,
-      deviceName: name,
-      chain: [founded.certificate],
-      complete: true,
-      code: '',
-    }
-    const facts = encodeControlPayload({ time: { ms: nowMs, counter: 0 }, facts: founded.facts })
-    await store.batch([
-      membershipChange(membership),
-      ...founded.keys.map(({ collection, key }) => epochChange(collection, key)),
-      { kind: 'secret', name: 'founding/facts', value: facts },
-    ])
-    await this.#start(membership)
-    return { ...this.#result(), recovery: founded.words }
+  async found(options: FoundOptions): Promise<MembershipResult & { recovery: string }> {
+    const recovery = await this.#enrolment().found(options)
+    return { ...this.#result(), recovery }
   }
 
-  async join(code: string, { deviceName, signal }: JoinOptions = {}): Promise<MembershipResult> {
-    this.#assertNoMesh()
-    const invitation = decodeInvitation(code, this.#resumesJoin(code) ? 0 : systemClock.nowMs())
-    const { store, keys } = this.#parts
-    const name = checkedName(
-      deviceName ?? this.#membership?.deviceName ?? '',
-      limits.deviceNameBytes,
-      true,
-    )
-    let membership: OwnMembership | undefined
-    const terms = {
-      mesh: invitation.mesh,
-      key: joinKey(invitation),
-      inviter: invitation.inviter,
-      keys,
-      deviceName: name,
-      random: systemRandom,
-      store: async (
-        offer: import('../identity/joining.ts').JoinOffer,
-        inviterChain: readonly import('../identity/certificate.ts').Certificate[],
-      ) => {
-        membership = {
-          mesh: invitation.mesh,
-          meshName: offer.meshName,
-          deviceName: name,
-          chain: [offer.certificate, ...inviterChain],
-          complete: false,
-          code: normalCode(code),
-        }
-        const changes = offer.keys.flatMap(({ collection, epoch, sealed }) => {
-          const key = openEpochKey(
-            sealed,
-            { mesh: invitation.mesh, collection, epoch },
-            keys.agreement,
-          )
-          return key === undefined ? [] : [epochChange(collection, key)]
-        })
-        await store.batch([membershipChange(membership), ...changes])
-      },
-    }
-    const address = await this.#search(
-      (link, end) => joinOverLink(link, terms, end),
-      invitation.addresses,
-      signal,
-    )
-    if (membership === undefined)
-      throw new HavenError('INTERNAL', 'The join ended without a certificate.')
-    const complete = { ...membership, complete: true }
-    await store.batch([membershipChange(complete)])
-    await this.#hearFacts(await this.#start(complete), address, signal)
+  async join(code: string, options?: JoinOptions): Promise<MembershipResult> {
+    await this.#enrolment().join(code, options)
     return this.#result()
   }
 
-  async recover({
-    words,
-    deviceName,
-    peers = [],
-    signal,
-  }: RecoverOptions): Promise<MembershipResult> {
-    this.#assertNoMesh()
-    const { store, keys } = this.#parts
-    const root = signingKeyFromSeed(rootSeeds(recoveryEntropy(words)).signing)
-    const mesh = meshIdOf(root.publicKey)
-    const name = checkedName(deviceName ?? 'recovered device', limits.deviceNameBytes)
-    const certificate = issueCertificate(
-      {
-        mesh,
-        device: keys.device,
-        agreementKey: keys.agreement.publicKey,
-        role: 'admin',
-        issuedAtMs: systemClock.nowMs(),
-      },
-      root,
-      systemRandom,
-    )
-    const membership: OwnMembership = {
-      mesh,
-      meshName: '',
-      deviceName: name,
-      chain: [certificate],
-      complete: true,
-      code: '',
-    }
-    const terms = {
-      mesh,
-      key: recoveryKey(root.publicKey, mesh),
-      keys,
-      certificate,
-      random: systemRandom,
-      store: async (grants: readonly import('../identity/epoch.ts').KeyGrant[]) => {
-        const changes = grants.flatMap(({ collection, epoch, sealed }) => {
-          const key = openEpochKey(sealed, { mesh, collection, epoch }, keys.agreement)
-          return key === undefined ? [] : [epochChange(collection, key)]
-        })
-        await store.batch([membershipChange(membership), ...changes])
-      },
-    }
-    let address: string
-    try {
-      address = await this.#search((link, end) => recoverOverLink(link, terms, end), peers, signal)
-    } catch (error) {
-      if (!isHavenError(error, 'INVITER_NOT_FOUND')) throw error
-      throw new HavenError(
-        'RECOVERY_NO_PEER',
-        'No device of the mesh of these words was found. Check the words, bring a running device near, or give its address with --peer.',
-      )
-    }
-    const runtime = await this.#start(membership)
-    await runtime.writeFacts([{ kind: 'certificate', certificate }])
-    await this.#hearFacts(runtime, address, signal)
-    await runtime.introduce()
+  async recover(options: RecoverOptions): Promise<MembershipResult> {
+    await this.#enrolment().recover(options)
     return this.#result()
   }
 
-  /** A new member that goes away at once should know its collections: they come in the first second of a session. */
-  async #hearFacts(
-    runtime: MeshRuntime,
-    address: string,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const { createMeshHost } = await import('../mesh/mesh-host.ts')
-    const host = createMeshHost({
-      transportSeed: systemRandom.bytes(32),
-      listen: ['/ip4/127.0.0.1/tcp/0'],
-      peers: [address],
-      mdns: false,
-      accept: runtime.driver.accept,
-      hashBinding,
+  #enrolment(): Enrolment {
+    return new Enrolment({
+      store: this.#parts.store,
+      keys: this.#parts.keys,
+      membership: () => this.#membership,
+      start: (membership) => this.#start(membership),
     })
-    try {
-      await host.start()
-      await runtime.untilIntroduced(
-        AbortSignal.any([
-          AbortSignal.timeout(firstFactsMs),
-          ...(signal === undefined ? [] : [signal]),
-        ]),
-      )
-    } finally {
-      await host.stop()
-    }
-  }
-
-  /**
-   * Dials every address and every device that is found until a conversation over one of the links has reached its end.
-   *
-   * @returns the address of the device that it was held with
-   */
-  async #search(
-    converse: (link: Link, end: (end: JoinEnd) => void) => LinkHandler,
-    addresses: readonly string[],
-    signal: AbortSignal | undefined,
-  ): Promise<string> {
-    const { createMeshHost } = await import('../mesh/mesh-host.ts')
-    let lastError: HavenError | undefined
-    let host: MeshHost | undefined
-    const timeout = AbortSignal.timeout(searchMs)
-    try {
-      return await new Promise<string>((resolve, reject) => {
-        const stop = (): void => {
-          reject(
-            lastError ??
-              new HavenError(
-                'INVITER_NOT_FOUND',
-                'The inviting device was not found. Bring both into one network and keep haven up or haven invite running there.',
-              ),
-          )
-        }
-        signal?.addEventListener('abort', stop)
-        timeout.addEventListener('abort', stop)
-        host = createMeshHost({
-          transportSeed: systemRandom.bytes(32),
-          listen: ['/ip4/127.0.0.1/tcp/0'],
-          peers: [...addresses],
-          remembered: [],
-          mdns: true,
-          hashBinding,
-          accept: (link) => {
-            if (link.side === 'listener') {
-              queueMicrotask(() => {
-                link.close('not a member')
-              })
-              return silent
-            }
-            return converse(link, (end) => {
-              if (end.done) resolve(link.remoteAddress)
-              else if (end.final) reject(end.error)
-              // Strangers close without a word; what an inviter said is worth more.
-              else if (lastError === undefined || end.error.code !== 'INVITER_NOT_FOUND')
-                lastError = end.error
-            })
-          },
-        })
-        host.start().catch(reject)
-        if (signal?.aborted === true) stop()
-      })
-    } finally {
-      await host?.stop()
-    }
-  }
-
-  #resumesJoin(code: string): boolean {
-    return this.#membership?.complete === false && this.#membership.code === normalCode(code)
-  }
-
-  #assertNoMesh(): void {
-    if (this.#membership?.complete === true) {
-      throw new HavenError(
-        'ALREADY_MEMBER',
-        'This device belongs to a mesh already. Use another --data directory for another mesh.',
-      )
-    }
   }
 
   #result(): MembershipResult {
@@ -860,30 +626,10 @@ class LocalDevice implements Device {
   }
 }
 
-/** A join has succeeded without it; whoever is slower hears the facts at the next meeting. */
-const firstFactsMs = 10_000
 const rememberedAddressesMax = 64
 /** A full disk is looked at again so often. */
 const reopenEveryMs = 5_000
 
-const silent: LinkHandler = { received() {}, writable() {}, closed() {} }
-
-function hashBinding(parts: readonly Uint8Array[]): Uint8Array {
-  return domainHash('havenmesh/libp2p/v1', ...parts)
-}
-
-function normalCode(code: string): string {
-  return code.toUpperCase().replaceAll(/[\s-]/g, '')
-}
-
 function emptyToNull(text: string): string | null {
   return text === '' ? null : text
-}
-
-function checkedName(name: string, maxBytes: number, mayBeEmpty = false): string {
-  const trimmed = name.trim()
-  if ((trimmed === '' && !mayBeEmpty) || utf8ToBytes(trimmed).length > maxBytes) {
-    throw new HavenError('USAGE', `A name has 1 to ${maxBytes} bytes of text.`)
-  }
-  return trimmed
 }

@@ -60,7 +60,7 @@ describe('which devices hold a record', () => {
   })
 
   it('is heard from others as well, and of all writers of the record', async () => {
-    const { mesh, a, b, c } = await three()
+    const { a, b, c } = await three()
     await a.set('r', { dose: '1' })
     await b.set('r', { note: '1' }, true)
     await exchange(a, b)
