@@ -142,8 +142,8 @@ export type RecordVersionToken = string
 /** What is to be done to a record. Values are JSON texts; absent: the field is removed. */
 export type RecordChange =
   /**
-   * Into a text, only what differs is written, so that what others type there meanwhile stays. `from`: what its author had before them,
-   * where that may be older than what the record shows now.
+   * Into a text or a set, only what differs is written, so that what others write there meanwhile stays. `from`: what its author had before
+   * them, where that may be older than what the record shows now. Without it, a text or a set that was written since `seen` is refused.
    */
   | { op: 'put'; field: string; value: JsonText | undefined; from?: JsonText | undefined }
   /** Of a text some letters, in UTF-16 code units: first removed, then inserted. */
@@ -184,7 +184,7 @@ export interface Conflict {
   rank: 'critical' | 'high' | 'normal' | 'low'
   /** The greatest by the total order, which `get` shows, first; of a record the deletions. */
   values: ListedValue[]
-  /** What all of them replaced; null: nothing, or not known. */
+  /** What all of them replaced; null: nothing, or not known, or not asked for. */
   base: JsonText | null
   /** Of a record: what those who deleted it had not seen. Without field and time: letters of a text, or another shared type. */
   changes?: { field: string | null; device: DeviceRef; time: string | null }[]
@@ -207,7 +207,7 @@ export interface ConflictsOptions {
   collection?: string | undefined
   /** With titles; they cost another look at records. */
   titles?: boolean | undefined
-  /** With the bases that only the history of a record has, of the fifty gravest: each costs a look at older commits. */
+  /** With the bases, of the fifty gravest: only the history of a record has them, and each costs a look at older commits. */
   bases?: boolean | undefined
 }
 export type Resolution =
@@ -615,7 +615,7 @@ export interface OpenRecord {
 /** Changes that are saved together. Each call returns the draft, so that calls can be chained. */
 export interface RecordDraft {
   /**
-   * Of a text, what differs from what the form showed is written: what others typed there meanwhile stays.
+   * Of a text and of a set, what differs from what the form showed is written: what others typed, added and removed there meanwhile stays.
    *
    * @param value - undefined removes the field
    */

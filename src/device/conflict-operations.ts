@@ -60,10 +60,10 @@ export class ConflictOperations {
     return found.map(({ listed }) => listed)
   }
 
-  /** To the gravest, where only history has them. */
+  /** To the gravest: only history has them. */
   async #addBases(found: readonly Found[]): Promise<void> {
-    const lacking = found.filter(({ listed }) => listed.field !== null && listed.base === null)
-    for (const { name, collection, conflict, listed } of lacking.slice(0, basesMax)) {
+    const ofFields = found.filter(({ listed }) => listed.field !== null)
+    for (const { name, collection, conflict, listed } of ofFields.slice(0, basesMax)) {
       const where = { name, id: listed.id, conflict }
       listed.base = await baseInHistory(this.#runtime, collection, where)
     }
@@ -98,7 +98,7 @@ export class ConflictOperations {
   }
 
   #listed({ name, collection, view, conflict, title }: Listing): Conflict {
-    const { field, kind, state, rank, values, base, problem } = conflict
+    const { field, kind, state, rank, values, problem } = conflict
     return {
       collection: name,
       id: view.id,
@@ -116,7 +116,7 @@ export class ConflictOperations {
         time: rfc3339(write.time.ms),
         clockOff: write.clockOff,
       })),
-      base: base ?? null,
+      base: null,
       ...(field === '' && { changes: this.#unknownTo(conflict, collection, view) }),
       ...(problem !== undefined && { problem }),
       seen: conflictToken(view, conflict),

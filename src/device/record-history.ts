@@ -1,11 +1,12 @@
 /** Every write of a record: by whom, when, what it took the place of, and what its author had seen. */
 import { HavenError } from '../core/errors.ts'
 import { visiblyOffMs } from '../core/hybrid-time.ts'
+import { sees } from '../records/candidates.ts'
 import type { Candidate } from '../records/candidates.ts'
-import type { CausalIndex } from '../records/causality.ts'
+import type { CausalIndex, Place } from '../records/causality.ts'
 import { countOf } from '../records/counts.ts'
 import { FreeTypes } from '../records/free-edits.ts'
-import { latestOf, replacedBy, seenOf } from '../records/history.ts'
+import { allSeen, lastValue, latestOf, replacedBy, seenOf } from '../records/history.ts'
 import type { AcceptedWrite, RecordState, Writer, WriterState } from '../records/record-state.ts'
 import type {
   HistoryEntry,
@@ -31,15 +32,36 @@ export async function recordHistory(
   { limit = Infinity }: HistoryOptions,
 ): Promise<RecordHistory> {
   if (!(limit >= 1)) throw new HavenError('USAGE', 'The limit is a whole number, at least 1.')
+  const reader = await readerOf(runtime, name, id)
+  const { entries, more } = await reader.entries(limit)
+  return { id, collection: name, entries, more, unread: reader.unread() }
+}
+
+/**
+ * What several writes of a field took the place of, all of them, however often their authors have written since.
+ *
+ * @param limit - so many commits back it is looked for
+ * @returns undefined: nothing, or not known for sure
+ * @throws HavenError `NOT_FOUND`
+ */
+export async function replacedByAll(
+  runtime: MeshRuntime,
+  { name, id, field }: { readonly name: string; readonly id: string; readonly field: string },
+  places: readonly Place[],
+  limit: number,
+): Promise<AcceptedWrite | undefined> {
+  const reader = await readerOf(runtime, name, id)
+  return (await reader.replacedByAll(field, places, limit))?.write
+}
+
+async function readerOf(runtime: MeshRuntime, name: string, id: string): Promise<HistoryReader> {
   const collection = await runtime.integrator.collection(runtime.collectionId(name))
   await runtime.integrator.idle()
   const arrived = await collection.state(checkedId(id))
   if (arrived === undefined) throw notFound()
   await collection.causalityReady()
   const state = await collection.settled(arrived)
-  const reader = new HistoryReader(runtime, collection, state)
-  const { entries, more } = await reader.entries(limit)
-  return { id, collection: name, entries, more, unread: reader.unread() }
+  return new HistoryReader(runtime, collection, state)
 }
 
 class HistoryReader {
@@ -62,16 +84,51 @@ class HistoryReader {
 
   async entries(limit: number): Promise<{ entries: HistoryEntry[]; more: boolean }> {
     const entries: HistoryEntry[] = []
+    for await (const { touch, past, heads } of this.#newestFirst()) {
+      entries.push(...(await this.#entriesOf(touch, past, heads)))
+      if (entries.length > limit) return { entries: entries.slice(0, limit), more: true }
+    }
+    return { entries, more: false }
+  }
+
+  async replacedByAll(
+    field: string,
+    places: readonly Place[],
+    limit: number,
+  ): Promise<Candidate | undefined> {
+    const wanted = new Set(places.map(placeName))
+    const found: Candidate[] = []
+    const common: Candidate[] = []
+    let left = limit
+    // A write is told before all that it saw: what comes before the last of those wanted, not all of them saw.
+    for await (const { touch, past, heads } of this.#newestFirst()) {
+      if (left-- === 0 || allSeen(heads, common, this.#causal)) break
+      if (touch.hidden) continue
+      for (const write of touch.writes.toReversed()) {
+        if (write.field !== field) continue
+        const candidate = { write, by: past.by }
+        if (wanted.delete(placeName(touch))) found.push(candidate)
+        else if (wanted.size === 0 && found.every((by) => sees(by, candidate, this.#causal))) {
+          common.push(candidate)
+        }
+      }
+    }
+    // Something of the field may lie between.
+    if (this.#pasts.some(({ unreadable }) => unreadable)) return undefined
+    return lastValue(common, this.#causal)
+  }
+
+  /** All commits that touched the record, none before those that had seen it. */
+  async *#newestFirst(): AsyncGenerator<{ touch: Touch; past: Past; heads: readonly Touch[] }> {
     for (;;) {
       const heads = (await Promise.all(this.#pasts.map((past) => past.head()))).filter(
         (head) => head !== undefined,
       )
-      const next = latestOf(heads, this.#causal)
-      if (next === undefined) return { entries, more: false }
-      const past = this.#pasts.find(({ by }) => by.writer === next.writer)!
-      entries.push(...(await this.#entriesOf(next, past, heads)))
+      const touch = latestOf(heads, this.#causal)
+      if (touch === undefined) return
+      const past = this.#pasts.find(({ by }) => by.writer === touch.writer)!
+      yield { touch, past, heads }
       past.told()
-      if (entries.length > limit) return { entries: entries.slice(0, limit), more: true }
     }
   }
 
@@ -250,6 +307,10 @@ class Past {
     }
     return this.#touches[index]
   }
+}
+
+function placeName({ writer, seq }: Place): string {
+  return `${writer}/${seq}`
 }
 
 /** Of what is no write of a field. */

@@ -260,18 +260,3 @@ export function distinct(greatestFirst: readonly Candidate[]): Candidate[] {
     return true
   })
 }
-
-/** What the conflicting writes replaced: the greatest candidate that all of them saw. */
-export function baseOf(
-  values: readonly Candidate[],
-  all: readonly Candidate[],
-  causality: Causality,
-): Candidate | undefined {
-  let base: Candidate | undefined
-  for (const one of all) {
-    if (one.write.op !== 'put' || values.includes(one)) continue
-    if (!values.every((value) => sees(value, one, causality))) continue
-    if (base === undefined || compareCandidates(one, base) > 0) base = one
-  }
-  return base
-}

@@ -33,6 +33,35 @@ function compareHeads(a: Head, b: Head): number {
   )
 }
 
+/** Whether nothing in these commits or before them can be unknown to all of the writes. */
+export function allSeen(
+  heads: readonly Head[],
+  by: readonly Candidate[],
+  causality: Causality,
+): boolean {
+  const whole = by.filter(({ write }) => write.unseen.length === 0)
+  return heads.every((head) =>
+    whole.some(({ write, by: { writer } }) =>
+      causality.isInPast(head, { writer, seq: write.commit.seq }),
+    ),
+  )
+}
+
+/**
+ * The value of a field after these writes of it, counts aside: the write that no other of them saw, of several the greatest.
+ * Undefined where that is no value by itself, but an element of a set or of a newer version.
+ */
+export function lastValue(
+  writes: readonly Candidate[],
+  causality: Causality,
+): Candidate | undefined {
+  const values = writes.filter(({ write }) => write.op !== 'count')
+  const last = values
+    .filter((one) => !values.some((other) => sees(other, one, causality)))
+    .toSorted((a, b) => compareCandidates(b, a))
+  return last.every(({ write: { op } }) => op === 'put' || op === 'keep') ? last[0] : undefined
+}
+
 /**
  * What the write took the place of: what was live in its causal past, less what it names as unseen, which is what its author saw. The
  * greatest first.

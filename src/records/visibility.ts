@@ -14,7 +14,7 @@ import {
   sees,
 } from './candidates.ts'
 import type { Candidate, Causality, EditPlace, Fate, FieldCandidates } from './candidates.ts'
-import { baseOf, distinct, fieldValue, type Dispute, type FieldValue } from './field-value.ts'
+import { distinct, fieldValue, type Dispute, type FieldValue } from './field-value.ts'
 import { elementsOf } from './json-text.ts'
 import { lensesFor } from './lenses-for.ts'
 import type { Inexpressible, Lenses, OutOfPlace, Rank, ReadField, Reading } from './reading.ts'
@@ -58,8 +58,6 @@ export interface Conflict {
   readonly rank: Rank
   /** One of each different value, the greatest first; of a record the deletions. */
   readonly values: readonly ConflictValue[]
-  /** What all of them replaced, as far as it is known: JSON text. */
-  readonly base: string | undefined
   /** Why it can't be shown in this version of the schema. */
   readonly problem?: string
 }
@@ -402,7 +400,6 @@ class Viewer {
     all: readonly Candidate[],
     said: (one: Candidate) => Said = (one) => this.#asWritten(one),
   ): Conflict {
-    const base = baseOf(dispute.values, all, this.#causality)
     return {
       field,
       kind: dispute.kind,
@@ -414,7 +411,6 @@ class Viewer {
         ...said(one),
         clockOff: this.#isClockOff(one, all),
       })),
-      base: base && said(base).value,
       ...(dispute.problem !== undefined && { problem: dispute.problem }),
     }
   }

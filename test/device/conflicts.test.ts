@@ -93,6 +93,57 @@ test('what all values replaced is the last that all of their authors had seen', 
   expect(await list(a, { bases: true })).toMatchObject([{ field: 'code' }, { base: null }])
 })
 
+test('what all values replaced is not what somebody else wrote long before, whatever its clock said', async () => {
+  mesh = await TestMesh.found()
+  const [first, second, third] = await mesh.enrolAll(['clinician', 'clinician', 'clinician'])
+  a = first!
+  b = second!
+  const c = third!
+  const hearsAll = async (to: TestDevice, ...others: TestDevice[]) => {
+    for (const from of others) {
+      for (const feed of from.feeds('records')) {
+        const { device } = from.runtime.replica.descriptor(feed)!
+        if (bytesToHex(device) === from.id) await to.take(from, feed)
+      }
+    }
+  }
+  const born = (date: string) => ({ birthDate: JSON.stringify(date) })
+  const { nowMs } = mesh
+  mesh.nowMs += 365 * 86_400_000
+  await set(c, allergy, born('1990-01-01'))
+  mesh.nowMs = nowMs + 60_000
+  await hearsAll(a, c)
+  await hearsAll(b, c)
+  await set(a, allergy, born('1994-05-10'))
+  await hearsAll(b, a)
+  await set(a, allergy, born('1994-05-01'))
+  await set(b, allergy, born('1994-01-05'))
+  await hearsAll(a, b)
+  await hearsAll(b, a)
+  await hearsAll(c, a, b)
+  for (const device of [a, b, c]) {
+    const [conflict, ...more] = await list(device, { bases: true })
+    expect(more).toEqual([])
+    expect(conflict).toMatchObject({ field: 'birthDate', base: '"1994-05-10"' })
+    // Nothing is said that is not certain.
+    expect(await list(device)).toMatchObject([{ base: null }])
+  }
+})
+
+test('what all values replaced may be several that somebody kept', async () => {
+  await oneConflict()
+  await resolve(b, [allergy, 'code'], { keepBoth: true })
+  await exchange()
+  await set(a, allergy, code('x'))
+  await set(a, allergy, code('y'))
+  await set(b, allergy, code('z'))
+  await exchange()
+  for (const device of [a, b]) {
+    const [conflict] = await list(device, { bases: true })
+    expect(JSON.parse(conflict!.base!)).toEqual([{ text: 'peanut' }, { text: 'penicillin' }])
+  }
+})
+
 async function oneConflict(): Promise<void> {
   await enrolTwo()
   await disputed(allergy, { before: code('?'), ofA: code('penicillin'), ofB: code('peanut') })

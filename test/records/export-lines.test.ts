@@ -31,7 +31,6 @@ function conflict(...values: ConflictValue[]): Conflict {
     state: 'review',
     rank: 'normal',
     values,
-    base: undefined,
   }
 }
 

@@ -4,7 +4,7 @@ import { expect } from 'vitest'
 import type { Candidate } from '../../src/records/candidates.ts'
 import { sees } from '../../src/records/candidates.ts'
 import { CausalIndex } from '../../src/records/causality.ts'
-import { latestOf, replacedBy, seenOf } from '../../src/records/history.ts'
+import { lastValue, latestOf, replacedBy, seenOf } from '../../src/records/history.ts'
 import type { WriterState } from '../../src/records/record-state.ts'
 import { isOfElement } from '../../src/records/writes.ts'
 
@@ -129,3 +129,68 @@ test.prop([anyHistory], { numRuns: 1000 })(
     expect(latestOf([], causality)).toBeUndefined()
   },
 )
+
+type Step = Parameters<typeof historyOf>[0][number]
+const step = { value: '1' as const, hears: [], unseen: [], skewMs: 0 }
+test.each<[string, Step[], number | undefined]>([
+  ['nothing', [], undefined],
+  [
+    'the later of two that one saw, against the clocks',
+    [
+      { ...step, writer: 'a', op: 'put', skewMs: 50 },
+      { ...step, writer: 'b', op: 'put', hears: ['a'], skewMs: -50 },
+    ],
+    1,
+  ],
+  [
+    'the greatest of those that did not see each other',
+    [
+      { ...step, writer: 'a', op: 'put', skewMs: 50 },
+      { ...step, writer: 'b', op: 'keep', skewMs: -50 },
+    ],
+    0,
+  ],
+  [
+    'also what a later one names as unseen',
+    [
+      { ...step, writer: 'a', op: 'put', skewMs: 50 },
+      { ...step, writer: 'a', op: 'put', unseen: [0], skewMs: -50 },
+    ],
+    0,
+  ],
+  [
+    'a keep',
+    [
+      { ...step, writer: 'a', op: 'put' },
+      { ...step, writer: 'b', op: 'keep', hears: ['a'] },
+    ],
+    1,
+  ],
+  [
+    'never a count',
+    [
+      { ...step, writer: 'a', op: 'put' },
+      { ...step, writer: 'a', op: 'count' },
+    ],
+    0,
+  ],
+  [
+    'not where an element came after',
+    [
+      { ...step, writer: 'a', op: 'put' },
+      { ...step, writer: 'a', op: 'add' },
+    ],
+    undefined,
+  ],
+  [
+    'not where a newer version wrote',
+    [
+      { ...step, writer: 'a', op: 'put', skewMs: 50 },
+      { ...step, writer: 'b', op: 'newer' },
+    ],
+    undefined,
+  ],
+])('the last value of a field: %s', (_, steps, expected) => {
+  const { all, causality } = historyOf(steps)
+  expect(lastValue(all, causality)).toBe(expected === undefined ? undefined : all[expected])
+})

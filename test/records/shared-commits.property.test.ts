@@ -55,12 +55,11 @@ function shownOf({ deleted, resurrected, exists, fields, kept, conflicts }: Reco
     exists,
     fields,
     kept,
-    conflicts: conflicts.map(({ field, kind, state, values, base }) => ({
+    conflicts: conflicts.map(({ field, kind, state, values }) => ({
       field,
       kind,
       state,
       values: values.filter(({ op }) => op !== 'count').map(({ op, value }) => [op, value]),
-      base,
     })),
   }
 }
