@@ -67,6 +67,11 @@ type Save = (
 const nothingSeen: RecordVersionToken = Buffer.from([1, 0]).toString('base64url')
 
 const emptyText: JsonText = '""'
+const emptyList: JsonText = '[]'
+
+function isList(value: JsonText | undefined): boolean {
+  return value?.trimStart().startsWith('[') === true
+}
 
 class OperationsDraft implements RecordDraft {
   readonly #seen: RecordVersionToken
@@ -82,8 +87,9 @@ class OperationsDraft implements RecordDraft {
   }
 
   set(field: string, value: JsonText | undefined): this {
-    const from = this.#shown.get(field) ?? emptyText
-    return this.#with({ op: 'put', field, value, ...(from.startsWith('"') && { from }) })
+    const from = this.#shown.get(field) ?? (isList(value) ? emptyList : emptyText)
+    const isMerged = from.startsWith('"') || isList(from)
+    return this.#with({ op: 'put', field, value, ...(isMerged && { from }) })
   }
 
   editText(field: string, change: { at: number; remove?: number; insert?: string }): this {

@@ -20,7 +20,7 @@ export function addSet(program: Command, cli: Cli): void {
     .option('--urgent', 'send it ahead of everything else')
     .option(
       '--seen <version>',
-      'the "version" of the record that this was decided on: what came after it is not replaced',
+      'the "version" of the record that this was decided on: what came after it is not replaced; a text, a set or a counter that was changed since is refused',
     )
     .action(
       async (
