@@ -1,15 +1,23 @@
 /** A device in a process of its own, as `haven up` would run it, but on 127.0.0.1 only and driven over the IPC channel. */
 import { createReadStream } from 'node:fs'
+import { encodeStateAsUpdate } from 'yjs'
 import type { Device, DeviceOptions } from '../src/device/api.ts'
 import { isHavenError } from '../src/core/errors.ts'
 import { answer, monotonicMs } from './child.ts'
 
-/** A field's value as JSON text. */
-export interface FieldValue {
+interface RecordPlace {
   collection: string
   id: string
+}
+
+/** A field's value as JSON text. */
+export interface FieldValue extends RecordPlace {
   field: string
   json: string
+}
+
+export interface WholeRecord extends RecordPlace {
+  fields: [field: string, json: string][]
 }
 
 let current: Device | undefined
@@ -77,6 +85,11 @@ const commands = {
     return startMs
   },
 
+  /** A record of several fields, in one commit. */
+  async write({ collection, id, fields }: WholeRecord): Promise<void> {
+    await device().set(collection, id, fields)
+  },
+
   async count(collection: string): Promise<number> {
     return (await device().list(collection)).length
   },
@@ -111,8 +124,48 @@ const commands = {
     })
   },
 
+  /** What it holds, in few letters. */
+  digest: async (): Promise<string> => (await device().status()).clock.digest,
+
+  /** Of the record's document, as Yjs V1 encodes it. */
+  async documentBytes({ collection, id }: RecordPlace): Promise<number> {
+    const doc = await device().doc(collection, id)
+    return encodeStateAsUpdate(doc).length
+  },
+
+  /** Opens them one after the other and keeps none; resolves with the resident memory afterwards, in bytes. */
+  async openDocuments({ collection, ids }: { collection: string; ids: string[] }): Promise<number> {
+    for (const id of ids) await device().doc(collection, id)
+    return process.memoryUsage.rss()
+  },
+
+  /** One call, and how many of them wait for a person. */
+  async listConflicts(collection: string): Promise<{ ms: number; open: number }> {
+    const startMs = monotonicMs()
+    const conflicts = await device().conflicts({ collection })
+    const ms = monotonicMs() - startMs
+    return { ms, open: conflicts.filter(({ state }) => state === 'open').length }
+  },
+
+  /** Milliseconds of `get`, for one record after the other. */
+  async timeGets({ collection, ids }: { collection: string; ids: string[] }): Promise<number[]> {
+    const times: number[] = []
+    for (const id of ids) {
+      const startMs = monotonicMs()
+      await device().get(collection, id)
+      times.push(monotonicMs() - startMs)
+    }
+    return times
+  },
+
   /** Resident memory in bytes. */
   memory: async (): Promise<number> => process.memoryUsage.rss(),
+
+  /** As a restart does it, but for the process. */
+  async reopen(directory: string): Promise<void> {
+    await commands.close()
+    await commands.open(directory)
+  },
 
   async close(): Promise<void> {
     await device().close()

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { ByteCountingProxy, type Traffic } from './byte-counting-proxy.ts'
 import { Child, monotonicMs } from './child.ts'
 import type { DeviceCommands, FieldValue } from './device-process.ts'
-import { collection, type RecordsFile } from './records-file.ts'
+import { collection, recordId, type Edits, type RecordsFile } from './records-file.ts'
 
 /**
  * Two devices of one mesh in processes of their own. The author imports, the neighbour receives; all that they say to each
@@ -64,7 +64,12 @@ export class Pair implements AsyncDisposable {
     const bytes = sum(this.#proxy.traffic)
     if (bytes < file.deflatedBytes / 4) throw new Error('The devices met around the proxy.')
 
-    await this.#restartNeighbour(file.records.length)
+    await this.#restartNeighbour(async (neighbour) => {
+      const kept = await neighbour.ask('count', collection)
+      const { length } = file.records
+      if (kept !== length)
+        throw new Error(`Killed, the neighbour kept ${kept} of ${length} records.`)
+    })
     return { ms, bytes }
   }
 
@@ -91,6 +96,59 @@ export class Pair implements AsyncDisposable {
     const { traffic, crossings } = this.#proxy
     this.#proxy.delayMs = 0
     return { traffic, crossings }
+  }
+
+  /**
+   * Cuts the link, lets the author change all of these records and the neighbour some of them otherwise, and heals it.
+   *
+   * @param own - of the records at the beginning of `theirs`
+   * @returns milliseconds from the first byte until `get` answers with what the author wrote
+   * @throws Error when the neighbour, killed at that moment, does not know of each conflict
+   */
+  async integrate({ theirs, by, own }: Updates): Promise<number> {
+    await this.#cut()
+    await this.neighbour.ask('set', own)
+    const { path, values } = theirs
+    if (by === 'set') await this.author.ask('set', values)
+    else await this.author.ask('importFile', { path, records: values.length })
+    const unrivalled = values.slice(own.length)
+    const step = Math.ceil(unrivalled.length / 200)
+    const last = unrivalled.length - 1
+    const held = this.neighbour.ask(
+      'untilHeld',
+      unrivalled.filter((_, index) => (last - index) % step === 0),
+    )
+    await this.#heal()
+    const ms = (await held) - this.#proxy.firstByteMs
+    const { open: before } = await this.neighbour.ask('listConflicts', collection)
+    if (before < own.length) throw new Error(`Of ${own.length} conflicts, ${before} were found.`)
+    await this.#restartNeighbour(async (neighbour) => {
+      const { open } = await neighbour.ask('listConflicts', collection)
+      if (open !== before)
+        throw new Error(`Killed, the neighbour knew ${open} of ${before} conflicts.`)
+    })
+    return ms
+  }
+
+  /** Of the neighbour, started anew: milliseconds of its first look at its conflicts, and how many wait for a person. */
+  async listConflicts(): Promise<{ ms: number; open: number }> {
+    let listed = { ms: 0, open: 0 }
+    await this.#restartNeighbour(async (neighbour) => {
+      listed = await neighbour.ask('listConflicts', collection)
+    })
+    return listed
+  }
+
+  /** By how many bytes the neighbour's resident memory grows, from some documents that were open for a moment to many. */
+  async documentsMemory(
+    { records }: RecordsFile,
+    count: { first: number; all: number },
+  ): Promise<number> {
+    const ids = records.slice(0, count.all).map(recordId)
+    const open = (some: string[]): Promise<number> =>
+      this.neighbour.ask('openDocuments', { collection, ids: some })
+    const first = await open(ids.slice(0, count.first))
+    return (await open(ids.slice(count.first))) - first
   }
 
   /** Milliseconds from the call of `set` at the author until the connected neighbour answers with the value. */
@@ -147,11 +205,13 @@ export class Pair implements AsyncDisposable {
     this.#author = undefined
   }
 
-  async #restartNeighbour(count: number): Promise<void> {
+  /** Killed; what it has kept is looked at before it meets anybody. */
+  async #restartNeighbour(
+    look: (neighbour: Child<DeviceCommands>) => Promise<void>,
+  ): Promise<void> {
     await this.neighbour.kill()
     this.#neighbour = await this.#open('neighbour')
-    const kept = await this.#neighbour.ask('count', collection)
-    if (kept !== count) throw new Error(`Killed, the neighbour kept ${kept} of ${count} records.`)
+    await look(this.#neighbour)
     await this.#neighbour.ask('up', [this.#proxy.address])
     await this.#untilInSync()
   }
@@ -176,6 +236,12 @@ export class Pair implements AsyncDisposable {
 
 export type Edit = { by: 'set' } | { by: 'import'; path: string }
 
+export interface Updates {
+  theirs: Edits
+  by: 'set' | 'import'
+  own: FieldValue[]
+}
+
 export interface Reconnect {
   traffic: Traffic
   /** See {@link ByteCountingProxy.crossings}. */
@@ -198,10 +264,10 @@ function sampleOf({ records }: RecordsFile): FieldValue[] {
   const step = Math.max(1, Math.floor(records.length / 200))
   return records
     .filter((_, index) => (records.length - 1 - index) % step === 0)
-    .map(({ resourceType, id, length }) => ({
+    .map((record) => ({
       collection,
-      id: `${resourceType}/${id}`,
+      id: recordId(record),
       field: 'length',
-      json: JSON.stringify(length),
+      json: JSON.stringify(record.length),
     }))
 }

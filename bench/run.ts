@@ -10,8 +10,11 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Pair, type Reconnect } from './pair.ts'
 import { writeEdits, writeRecords, type RecordsFile } from './records-file.ts'
+import { measureEditedRecord, readNames, restartNames, sizeNames } from './edited-record.ts'
 import { parseAndCopy, Reference } from './reference.ts'
-import { median, resultOf, rows, Samples, table, type Row, type RowName } from './report.ts'
+import { median, resultOf, Samples, table } from './report.ts'
+import { rows, type Row, type RowName } from './rows.ts'
+import { fullScale, quickScale } from './scale.ts'
 
 const latencyEdits = 50
 const connectedNames: RowName[] = [
@@ -29,12 +32,14 @@ const largeReconnectNames: RowName[] = [
   'reconnect-100k-trips',
   'reconnect-100k-growth',
 ]
+const updateNames: RowName[] = ['integrate-import', 'integrate-set', 'conflicts-100k']
+const largeConnectedNames: RowName[] = [...largeReconnectNames, ...updateNames, 'documents-memory']
 const largeDeviceNames: RowName[] = ['device-100k-start', 'device-100k-memory']
 
 const options = readOptions()
-const chosen: readonly (Row & { name: RowName })[] = rows.filter(
-  (row: Row) =>
-    options.only.some((prefix) => row.name.startsWith(prefix)) && !(options.quick && row.large),
+const scale = options.quick ? quickScale : fullScale
+const chosen: readonly (Row & { name: RowName })[] = rows.filter(({ name }) =>
+  options.only.some((prefix) => name.startsWith(prefix)),
 )
 const referenceCrossings: number[] = []
 const samples = new Samples()
@@ -54,12 +59,18 @@ for (let round = 1; round <= options.rounds; round++) {
   say(`round ${round} of ${options.rounds}: two devices, 10,000 records`)
   await measurePair()
 }
-if (!options.reference && isWanted(...largeReconnectNames, ...largeDeviceNames)) {
-  say('100,000 records')
+if (!options.reference && isWanted(...largeConnectedNames, ...largeDeviceNames)) {
+  say(`two devices, ${scale.records.toLocaleString('en')} records`)
   await measureLarge()
 }
+if (!options.reference && isWanted(...sizeNames, ...restartNames, ...readNames)) {
+  say('four devices that edit one record')
+  await measureEditedRecord(samples, { directory, scale, rounds: options.rounds, isWanted })
+}
 
-const results = chosen.map((row) => resultOf(row, samples.of(row.name)))
+const results = chosen.map((row) =>
+  resultOf(row, samples.of(row.name), options.quick && row.large === true),
+)
 if (options.json) {
   const { bytes, deflatedBytes } = records
   const context = { node: process.versions.node, rounds: options.rounds, bytes, deflatedBytes }
@@ -115,11 +126,11 @@ async function measurePair(): Promise<void> {
 }
 
 async function measureLarge(): Promise<void> {
-  const many: RecordsFile = writeRecords(directory, 100_000)
+  const many: RecordsFile = writeRecords(directory, scale.records)
   await using pair = await Pair.enrol(mkdtempSync(join(directory, 'large-')))
   await pair.importRecords(many)
+  if (isWanted(...largeConnectedNames)) await pair.initialSync(many)
   if (isWanted(...largeReconnectNames)) {
-    await pair.initialSync(many)
     for (let round = 1; round <= options.rounds; round++) {
       addReconnect('reconnect-100k-bytes', 'reconnect-100k-trips', await pair.reconnect())
     }
@@ -128,11 +139,35 @@ async function measureLarge(): Promise<void> {
       if (few !== undefined) samples.add('reconnect-100k-growth', 'ours', Math.max(0, bytes - few))
     }
   }
+  if (isWanted(...updateNames)) await measureUpdates(pair, many)
+  if (isWanted('documents-memory')) {
+    const bytes = await pair.documentsMemory(many, scale.documents)
+    samples.add('documents-memory', 'ours', Math.max(0, bytes) / 1e6)
+  }
   if (isWanted(...largeDeviceNames)) {
     for (let round = 1; round <= options.rounds; round++) {
       const { ms, residentBytes } = await pair.startAlone()
       samples.add('device-100k-start', 'ours', ms)
       samples.add('device-100k-memory', 'ours', residentBytes / 1e6)
+    }
+  }
+}
+
+/** Which ends with more conflicts than the list is measured with, so that comes in between. */
+async function measureUpdates(pair: Pair, many: RecordsFile): Promise<void> {
+  const { updates: count, conflicts } = scale
+  for (const [number, by] of (['import', 'set'] as const).entries()) {
+    if (by === 'set' && !isWanted('integrate-set')) continue
+    const field = by === 'import' ? 'status' : 'class'
+    const theirs = writeEdits(directory, many, { count, number: 10 + number, field })
+    const own = theirs.values.slice(0, conflicts).map((value) => ({ ...value, json: '"other"' }))
+    samples.add(`integrate-${by}`, 'ours', await pair.integrate({ theirs, by, own }))
+    if (by === 'set' || !isWanted('conflicts-100k')) continue
+    for (let round = 1; round <= options.rounds; round++) {
+      const { ms, open } = await pair.listConflicts()
+      if (open !== conflicts)
+        throw new Error(`${open} conflicts, where there should be ${conflicts}.`)
+      samples.add('conflicts-100k', 'ours', ms)
     }
   }
 }
