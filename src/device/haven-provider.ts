@@ -3,6 +3,7 @@ import { ObservableV2 } from 'lib0/observable'
 import * as Y from 'yjs'
 
 import { HavenError, isHavenError } from '../core/errors.ts'
+import type { ErrorCode } from '../core/errors.ts'
 import type { Device } from './api.ts'
 import type { AwarenessLike } from './awareness-relay.ts'
 import { BoundDoc } from './bound-doc.ts'
@@ -51,12 +52,15 @@ export class HavenProvider extends ObservableV2<HavenProviderEvents> {
   shouldConnect = false
   synced = false
   #status: ProviderStatus = 'disconnected'
-  readonly #device: object
+  readonly #device: Device
   readonly #place: { readonly name: string; readonly id: string }
   readonly #bound: BoundDoc
   readonly #loaded = Promise.withResolvers<this>()
   /** Binding and unbinding, one after the other. */
   readonly #work = new Mutex()
+  /** Why the record can't be opened. */
+  #failure: ErrorCode | undefined
+  #isTrying = false
   /** Where it is bound. */
   #docs: LiveDocs | undefined
   #isDestroyed = false
@@ -68,7 +72,7 @@ export class HavenProvider extends ObservableV2<HavenProviderEvents> {
    * @throws HavenError `USAGE`
    */
   constructor(
-    device: Pick<Device, 'doc'> | object,
+    device: Device,
     roomname: string,
     doc: Y.Doc,
     { awareness, connect = true }: HavenProviderOptions = {},
@@ -93,8 +97,8 @@ export class HavenProvider extends ObservableV2<HavenProviderEvents> {
     this.#bound = new BoundDoc(doc, { origin: this, withFields: false })
     doc.on('destroy', this.#docDestroyed)
     // What kept it from being opened may be over.
-    this.#unsubscribe = subscribed(device, () => {
-      if (this.shouldConnect && this.#status === 'disconnected') this.#open()
+    this.#unsubscribe = device.subscribe(() => {
+      if (this.#failure !== undefined && !this.#isTrying) this.#open()
     })
     if (connect) this.connect()
   }
@@ -127,6 +131,7 @@ export class HavenProvider extends ObservableV2<HavenProviderEvents> {
   disconnect(): void {
     if (!this.shouldConnect) return
     this.shouldConnect = false
+    this.#failure = undefined
     this.#close()
   }
 
@@ -154,31 +159,41 @@ export class HavenProvider extends ObservableV2<HavenProviderEvents> {
     return this.#work.run(() => Promise.resolve())
   }
 
+  /** One that fails again for the same reason says nothing. */
   #open(): void {
-    this.#setStatus('connecting')
+    if (this.#failure === undefined) this.#setStatus('connecting')
+    this.#isTrying = true
     void this.#work.run(async () => {
-      if (!this.shouldConnect) return
       try {
-        const docs = documentsOf(this.#device)
-        await docs.bind(this.#place, this.#bound, {
-          problem: (problem) => {
-            this.#told(problem)
-          },
-          saved: () => {
-            this.#setSynced(true)
-            this.emit('saved', [])
-          },
-          ended: () => {
-            this.#ended()
-          },
-        })
-        this.#docs = docs
-        this.#opened(docs)
+        if (this.shouldConnect) await this.#bind()
       } catch (error) {
+        const failure = asHavenError(error)
+        const isKnown = this.#failure === failure.code
+        this.#failure = failure.code
         this.#setStatus('disconnected')
-        this.emit('error', [asHavenError(error), { refused: false }])
+        if (!isKnown) this.emit('error', [failure, { refused: false }])
       }
+      this.#isTrying = false
     })
+  }
+
+  async #bind(): Promise<void> {
+    const docs = documentsOf(this.#device)
+    await docs.bind(this.#place, this.#bound, {
+      problem: (problem) => {
+        this.#told(problem)
+      },
+      saved: () => {
+        this.#setSynced(true)
+        this.emit('saved', [])
+      },
+      ended: () => {
+        this.#ended()
+      },
+    })
+    this.#docs = docs
+    this.#failure = undefined
+    this.#opened(docs)
   }
 
   #opened(docs: LiveDocs): void {
@@ -209,6 +224,7 @@ export class HavenProvider extends ObservableV2<HavenProviderEvents> {
   #ended(): void {
     this.#docs = undefined
     this.shouldConnect = false
+    this.#failure = undefined
     this.#setSynced(false)
     this.#setStatus('disconnected')
   }
@@ -230,11 +246,6 @@ export class HavenProvider extends ObservableV2<HavenProviderEvents> {
     this.emit('synced', [isSynced])
     this.emit('sync', [isSynced])
   }
-}
-
-function subscribed(device: object, listener: () => void): () => void {
-  const { subscribe } = device as Partial<Pick<Device, 'subscribe'>>
-  return subscribe === undefined ? () => {} : subscribe.call(device, listener)
 }
 
 function asHavenError(error: unknown): HavenError {

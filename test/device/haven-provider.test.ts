@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { Awareness } from 'y-protocols/awareness'
 import * as Y from 'yjs'
 
+import type { Device } from '../../src/device/api.ts'
 import { HavenProvider } from '../../src/device/haven-provider.ts'
+import type { HavenProviderOptions } from '../../src/device/haven-provider.ts'
 import { openEditor, paragraphs } from './support/editor.ts'
 import { connect, TestMesh, until } from './support/test-device.ts'
 import type { TestDevice } from './support/test-device.ts'
@@ -10,6 +12,16 @@ import type { TestDevice } from './support/test-device.ts'
 async function devices(...roles: ('clinician' | 'viewer')[]): Promise<TestDevice[]> {
   const mesh = await TestMesh.found()
   return mesh.enrolAll(roles)
+}
+
+/** A provider takes of a device what it offers documents by, and its events. */
+function provided(
+  device: TestDevice,
+  roomname: string,
+  doc: Y.Doc,
+  options?: HavenProviderOptions,
+): HavenProvider {
+  return new HavenProvider(device as unknown as Device, roomname, doc, options)
 }
 
 function textOf(doc: Y.Doc): string {
@@ -29,7 +41,7 @@ describe('a provider', () => {
   it('says what it does by the conventions of other providers', async () => {
     const [one] = await devices('clinician')
     const doc = new Y.Doc()
-    const provider = new HavenProvider(one!, 'records/Patient/anna', doc, { connect: false })
+    const provider = provided(one!, 'records/Patient/anna', doc, { connect: false })
     const heard = heardOf(provider)
     expect(provider).toMatchObject({ roomname: 'records/Patient/anna', doc, synced: false })
     expect(provider.shouldConnect).toBe(false)
@@ -61,7 +73,7 @@ describe('a provider', () => {
     const [one] = await devices('clinician')
     const doc = new Y.Doc()
     doc.getText('note').insert(0, 'before. ')
-    const provider = new HavenProvider(one!, 'records/r', doc)
+    const provider = provided(one!, 'records/r', doc)
     doc.getText('note').insert(0, 'at once. ')
     await provider.whenSynced
     expect(textOf(doc)).toBe('at once. before. ')
@@ -70,7 +82,7 @@ describe('a provider', () => {
     expect(provider.unsavedChanges).toBe(1)
     await provider.destroy()
     const again = new Y.Doc()
-    const next = new HavenProvider(one!, 'records/r', again)
+    const next = provided(one!, 'records/r', again)
     await next.whenSynced
     expect(textOf(again)).toBe('last. at once. before. ')
     // What it no longer follows does not reach it.
@@ -83,8 +95,8 @@ describe('a provider', () => {
   it('two on one device, of one record, follow each other, alone and after being apart', async () => {
     const [one] = await devices('clinician')
     const [left, right] = [new Y.Doc(), new Y.Doc()]
-    const first = new HavenProvider(one!, 'records/r', left)
-    const second = new HavenProvider(one!, 'records/r', right)
+    const first = provided(one!, 'records/r', left)
+    const second = provided(one!, 'records/r', right)
     await Promise.all([first.whenSynced, second.whenSynced])
     left.getText('note').insert(0, 'left. ')
     right.getText('note').insert(0, 'right. ')
@@ -111,10 +123,10 @@ describe('a provider', () => {
     const [one, viewer] = await devices('clinician', 'viewer')
     connect(one!, viewer!)
     const source = new Y.Doc()
-    await new HavenProvider(one!, 'records/r', source).whenSynced
+    await provided(one!, 'records/r', source).whenSynced
     source.getText('note').insert(0, 'true')
     const doc = new Y.Doc()
-    const provider = new HavenProvider(viewer!, 'records/r', doc)
+    const provider = provided(viewer!, 'records/r', doc)
     await provider.whenSynced
     await until(() => textOf(doc) === 'true')
     const heard = heardOf(provider)
@@ -130,23 +142,44 @@ describe('a provider', () => {
   it('tells why a record can not be opened', async () => {
     const [one] = await devices('clinician')
     const doc = new Y.Doc()
-    const provider = new HavenProvider(one!, 'nowhere/r', doc, { connect: false })
+    const provider = provided(one!, 'nowhere/r', doc, { connect: false })
     const heard = heardOf(provider)
     provider.connect()
     await until(() => heard.length === 3)
     expect(heard).toEqual(['connecting', 'disconnected', ['UNKNOWN_COLLECTION', false]])
     await provider.destroy()
     const usage = expect.objectContaining({ code: 'USAGE' })
-    expect(() => new HavenProvider(one!, 'records', doc)).toThrow(usage)
-    expect(() => new HavenProvider(one!, 'records/', doc)).toThrow(usage)
-    expect(() => new HavenProvider(one!, 'records/r', {} as Y.Doc)).toThrow(usage)
+    expect(() => provided(one!, 'records', doc)).toThrow(usage)
+    expect(() => provided(one!, 'records/', doc)).toThrow(usage)
+    expect(() => provided(one!, 'records/r', {} as Y.Doc)).toThrow(usage)
+  })
+
+  it('opens the record when what kept it from that is over', async () => {
+    const mesh = await TestMesh.found()
+    // It has not met anybody, and so does not know what collections there are.
+    const late = await mesh.enrol('clinician')
+    const doc = new Y.Doc()
+    const provider = provided(late, 'records/r', doc, { connect: false })
+    const heard = heardOf(provider)
+    doc.getText('note').insert(0, 'typed before. ')
+    provider.connect()
+    await until(() => heard.length === 3)
+    expect(heard).toEqual(['connecting', 'disconnected', ['NOT_READABLE_YET', false]])
+    const there = await mesh.founder.docs.open('records', 'r')
+    there.getText('note').insert(0, 'founder. ')
+    const cut = connect(mesh.founder, late)
+    await provider.whenSynced
+    expect(heard.slice(3)).toEqual(['connected', true])
+    await until(() => textOf(doc).includes('founder. ') && textOf(there).includes('before. '))
+    cut()
+    await provider.destroy()
   })
 
   it('ends with its document and with its device, without losing what was typed', async () => {
     const [one] = await devices('clinician')
     const [left, right] = [new Y.Doc(), new Y.Doc()]
-    const first = new HavenProvider(one!, 'records/r', left)
-    const second = new HavenProvider(one!, 'records/r', right)
+    const first = provided(one!, 'records/r', left)
+    const second = provided(one!, 'records/r', right)
     await Promise.all([first.whenSynced, second.whenSynced])
     left.getText('note').insert(0, 'left. ')
     left.destroy()
@@ -164,11 +197,10 @@ describe('a provider', () => {
     const [one] = await devices('clinician')
     const docs = [new Y.Doc(), new Y.Doc(), new Y.Doc()]
     const all = docs.map((doc) => new Awareness(doc))
-    const providers = docs.map(
-      (doc, i) =>
-        new HavenProvider(one!, i === 2 ? 'records/other' : 'records/r', doc, {
-          awareness: all[i],
-        }),
+    const providers = docs.map((doc, i) =>
+      provided(one!, i === 2 ? 'records/other' : 'records/r', doc, {
+        awareness: all[i],
+      }),
     )
     await Promise.all(providers.map((provider) => provider.whenSynced))
     const [ada, ben, stranger] = all
@@ -196,8 +228,8 @@ describe('a provider', () => {
     const [one, other] = await devices('clinician', 'clinician')
     connect(one!, other!)
     const [here, there] = [new Y.Doc(), new Y.Doc()]
-    await new HavenProvider(one!, 'records/r', here).whenSynced
-    await new HavenProvider(other!, 'records/r', there).whenSynced
+    await provided(one!, 'records/r', here).whenSynced
+    await provided(other!, 'records/r', there).whenSynced
     const form = here.getMap('form')
     const rows = new Y.Array<Y.Map<unknown>>()
     form.set('rows', rows)
@@ -234,8 +266,8 @@ describe('an editor of the Yjs ecosystem', () => {
     const [one, other] = await devices('clinician', 'clinician')
     const docs = [new Y.Doc(), new Y.Doc()]
     const providers = [
-      new HavenProvider(one!, 'records/r', docs[0]!, { awareness: new Awareness(docs[0]!) }),
-      new HavenProvider(other!, 'records/r', docs[1]!, { awareness: new Awareness(docs[1]!) }),
+      provided(one!, 'records/r', docs[0]!, { awareness: new Awareness(docs[0]!) }),
+      provided(other!, 'records/r', docs[1]!, { awareness: new Awareness(docs[1]!) }),
     ]
     await Promise.all(providers.map((provider) => provider.whenSynced))
     const editors = await Promise.all(

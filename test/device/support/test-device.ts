@@ -2,6 +2,7 @@ import { MemoryLevel } from 'memory-level'
 
 import { bytesToHex, hexToBytes } from '../../../src/core/bytes.ts'
 import { foundMesh } from '../../../src/device/founding.ts'
+import type { DeviceEvent } from '../../../src/device/api.ts'
 import { offerDocuments } from '../../../src/device/documents-of.ts'
 import { LiveDocs } from '../../../src/device/live-docs.ts'
 import type { EditProblem } from '../../../src/device/live-record.ts'
@@ -148,6 +149,7 @@ export class TestDevice {
   runtime!: MeshRuntime
   operations!: RecordOperations
   docs!: LiveDocs
+  readonly #listeners = new Set<(event: DeviceEvent) => void>()
   #db!: MemoryDatabase
   #mark: MarkContent | undefined
 
@@ -178,6 +180,7 @@ export class TestDevice {
       random: this.mesh.chance,
       timers: systemTimers,
       emit: (event) => {
+        for (const listener of this.#listeners) listener(event)
         if (event.event === 'change')
           this.docs.changed(this.runtime.collectionId(event.collection), event.ids)
       },
@@ -227,6 +230,11 @@ export class TestDevice {
 
   get id(): string {
     return this.keys.device
+  }
+
+  subscribe(listener: (event: DeviceEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   async idle(): Promise<void> {
