@@ -16,7 +16,7 @@ export interface FieldValue extends RecordPlace {
   json: string
 }
 
-export interface WholeRecord extends RecordPlace {
+interface WholeRecord extends RecordPlace {
   fields: [field: string, json: string][]
 }
 
