@@ -211,15 +211,20 @@ class Player {
   #write(device: Device): void {
     const { replica } = device
     const lane = this.#chance.chance(0.7) ? 0 : 1
-    // Once a device learns that it was restored, it goes on as a new incarnation.
-    if (replica.holdsOtherBranch(device.feeds[lane]!)) this.#newIncarnation(device, lane)
+    // Once a device learns that it was restored, it goes on as a new incarnation; not every one at once.
+    let isBranch = replica.holdsOtherBranch(device.feeds[lane]!)
+    if (isBranch && (!replica.isTip(device.feeds[lane]!) || this.#chance.chance(0.7))) {
+      this.#newIncarnation(device, lane)
+      isBranch = false
+    }
     const feed = device.feeds[lane]!
     const link = this.#chance.chance(0.06)
     const changes = new Map<string, Change>()
     const edits = new Map<string, TrueEdit[]>()
     for (const record of records) {
       if (!link && this.#chance.chance(0.3)) continue
-      const edit = this.#names.includes('note') && this.#chance.chance(0.2)
+      // Documents show a branch by another client id than the one that it writes by.
+      const edit = !isBranch && this.#names.includes('note') && this.#chance.chance(0.2)
       const plans = edit && this.#chance.chance(0.7) ? [] : [...this.#plans(device, feed, record)]
       if (link) plans.push(linkPlan(record, this.#chance.chance(0.7) ? 'add' : 'remove'))
       changes.set(record, { plans, edit: edit ? this.#edit(record, edits) : undefined })

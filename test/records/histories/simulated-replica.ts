@@ -287,6 +287,12 @@ export class Replica {
     return held > own
   }
 
+  /** Whether nothing that it holds of its own feed goes on from where it stopped itself. */
+  isTip(feed: string): boolean {
+    const { head } = this.#own.get(feed) ?? noFeed
+    return head !== undefined && this.#tips.has(head.id)
+  }
+
   /** The feeds that a commit of this feed, made now, can name as places that it does not replace. */
   feedsNamedBy(feed: string): FeedTable {
     const { head, named } = this.#own.get(feed) ?? noFeed
