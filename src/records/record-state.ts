@@ -11,7 +11,7 @@ import { encodeFieldsUpdate, readFieldsUpdate } from './fields-update.ts'
 import { appendFreeUpdate, newFreeState, type FreeState } from './free-state.ts'
 import { countOf, countText, integerOf } from './counts.ts'
 import { isCompactJson } from './json-text.ts'
-import { elementPrefix, slotOf } from './slots.ts'
+import { elementPrefix, isElementSlot, slotOf } from './slots.ts'
 import {
   isOfElement,
   problemOfWrite,
@@ -112,12 +112,16 @@ export function planWrites(
   { writes, feeds }: { readonly writes: readonly PlannedWrite[]; readonly feeds: FeedNames },
 ): { readonly update: Uint8Array; readonly state: RecordState } {
   const before = writerState(state, writer)
-  const planned: Write[] = []
+  let planned: Write[] = []
+  const fields = new Set<string>()
   for (const write of withTotals(writes, (field) => ownTotal(state, writer, before, field))) {
     const coded = asWritten(write, writer, feeds)
     checkOwnWrite(coded)
-    const replaced = planned.filter((earlier) => !replacesOwn(coded, earlier))
-    planned.splice(0, planned.length, ...replaced, coded)
+    if (fields.has(coded.field)) {
+      planned = planned.filter((earlier) => !replacesOwn(coded, earlier))
+    }
+    fields.add(coded.field)
+    planned.push(coded)
   }
   const after = withWrites(before, commit, { writes: planned, feeds })
   const deletedClocks = replacedClocks(before, after)
@@ -325,6 +329,9 @@ function withWrites(
   const bySlot = new Map(before.writes)
   let { beside } = before
   let clock = before.nextClock
+  // Few records have sets.
+  let hasElements = false
+  for (const slot of bySlot.keys()) hasElements ||= isElementSlot(slot)
   for (const { field, op, value, unseen } of writes) {
     const write: AcceptedWrite = {
       field,
@@ -337,12 +344,10 @@ function withWrites(
     if (beside.length > 0 || write.unseen.length > 0) {
       beside = besideAfter(write, { bySlot, beside, feed: before.feed })
     }
-    if (replacesElements(write)) {
+    hasElements ||= isOfElement(op)
+    if (hasElements && replacesElements(write)) {
       const prefix = elementPrefix(field)
-      for (const slot of bySlot.keys()) {
-        // Few records have sets: the first character tells.
-        if (slot.startsWith('\0') && slot.startsWith(prefix)) bySlot.delete(slot)
-      }
+      for (const slot of bySlot.keys()) if (slot.startsWith(prefix)) bySlot.delete(slot)
     }
     bySlot.set(slotOf(write), write)
   }

@@ -27,3 +27,8 @@ export function elementPrefix(field: string): string {
 export function elementKey(value: string | undefined): string {
   return canonicalJson(value ?? 'null')
 }
+
+/** Whether a slot is of an element, of any field. */
+export function isElementSlot(slot: string): boolean {
+  return slot.startsWith('\0e')
+}

@@ -1,6 +1,9 @@
 /** A list of rules by field name, as FHIR names fields. */
 import type { FieldRule } from '../reading.ts'
 
+/** Names are up to whoever writes: of more of them than records have, not all are remembered. */
+const askedMax = 2_000
+
 /**
  * The rule that names a field: by its own name, by one that ends in `[x]` (any of the names that FHIR forms with a data
  * type), or, for what FHIR says about a primitive value (`_birthDate`), by that of the value.
@@ -9,6 +12,8 @@ export class FieldRules {
   readonly #rules: ReadonlyMap<string, FieldRule>
   /** Of names with `[x]`, what stands before it. */
   readonly #stems: readonly (readonly [string, FieldRule])[]
+  /** Every record has much the same fields, and each is asked about whenever it is seen or written. */
+  readonly #asked = new Map<string, FieldRule | undefined>()
 
   constructor(rules: ReadonlyMap<string, FieldRule>) {
     this.#rules = rules
@@ -18,6 +23,15 @@ export class FieldRules {
   }
 
   ruleOf(field: string): FieldRule | undefined {
+    const known = this.#asked.get(field)
+    if (known !== undefined || this.#asked.has(field)) return known
+    const rule = this.#found(field)
+    if (this.#asked.size >= askedMax) this.#asked.clear()
+    this.#asked.set(field, rule)
+    return rule
+  }
+
+  #found(field: string): FieldRule | undefined {
     const rule = this.#named(field)
     if (rule !== undefined || !field.startsWith('_')) return rule
     const ofValue = this.#named(field.slice(1))
