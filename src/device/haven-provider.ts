@@ -9,7 +9,7 @@ import type { AwarenessLike } from './awareness-relay.ts'
 import { BoundDoc } from './bound-doc.ts'
 import { documentsOf } from './documents-of.ts'
 import type { LiveDocs } from './live-docs.ts'
-import type { EditProblem } from './live-record.ts'
+import type { EditProblem } from './edit-queue.ts'
 import { Mutex } from './mutex.ts'
 
 export type ProviderStatus = 'connecting' | 'connected' | 'disconnected'

@@ -10,17 +10,17 @@ import { randomInt } from 'node:crypto'
 import * as Y from 'yjs'
 
 import { bytesToHex } from '../core/bytes.ts'
-import { HavenError, isHavenError } from '../core/errors.ts'
+import { HavenError } from '../core/errors.ts'
 import { yjsClientId } from '../feed/descriptor.ts'
 import type { FeedDescriptor } from '../feed/descriptor.ts'
 import { fieldsUpdates, freeUpdates, mergedUpdates } from '../records/doc.ts'
-import { documentClocks } from '../records/settle-free.ts'
 import { decodeStructs, encodeStateVector } from '../records/free-update.ts'
-import { ownEdit, Renames } from '../records/own-edit.ts'
-import type { FreeEdit, OwnEdit } from '../records/own-edit.ts'
-import type { RecordState, Writer, WriterState } from '../records/record-state.ts'
+import { ownEdit } from '../records/own-edit.ts'
+import type { RecordState, WriterState } from '../records/record-state.ts'
 import { BoundDoc } from './bound-doc.ts'
 import type { DocRoom, Parting } from './bound-doc.ts'
+import { EditQueue, ownClock } from './edit-queue.ts'
+import type { EditProblem } from './edit-queue.ts'
 import type { MeshRuntime } from './mesh-runtime.ts'
 
 export interface LiveRecordEvents {
@@ -34,18 +34,6 @@ export interface LiveRecordEvents {
   gone(bound: BoundDoc): void
 }
 
-export interface EditProblem {
-  readonly error: HavenError
-  /** The edits are gone from the documents, which show the record again; otherwise they are kept, and tried again. */
-  readonly refused: boolean
-}
-
-/** What no later try would change. */
-const refusals = ['NOT_ALLOWED', 'RETIRING', 'INVALID_VALUE', 'TOO_LARGE'] as const
-
-/** After these nothing is written before the store has been opened again. */
-const storeFailures = ['DISK_FULL', 'STORE_FAILED'] as const
-
 export class LiveRecord implements DocRoom {
   readonly collection: string
   readonly id: string
@@ -57,21 +45,13 @@ export class LiveRecord implements DocRoom {
   #nextClock = 0
   /** Some ids in the documents are not those of the record. */
   #astray = false
-  #renames = Renames.none
   /** Client ids for edits while that is so. */
   readonly #scratchIds = new Map<BoundDoc, number>()
   /** Client ids of structs that came from elsewhere, and became this device's. */
   readonly #takenOver = new Set<number>()
   /** For each client id, where the structs end that documents have told of. */
   readonly #told = new Map<number, number>()
-  /** Edits that are not durable yet, in their order. */
-  #pending: Uint8Array[] = []
-  /** After a refusal one by one, to find the one that can't be stored. */
-  #oneByOne = false
-  #inDoubt: Writing | undefined
-  /** Waits for something to change before the next try. */
-  #blocked = false
-  #problem: string | undefined
+  readonly #queue: EditQueue
   /** What of each writer the documents have. */
   #applied = new Map<string, string>()
   /** The record has changed. */
@@ -80,12 +60,8 @@ export class LiveRecord implements DocRoom {
   #hasMissed = false
   /** It was built again: what was shown may be so no longer. */
   #suspect = false
-  #writer: Promise<void> | undefined
   #reader: Promise<void> | undefined
   #step = Promise.withResolvers<void>()
-  /** Edits so far, and how many of them are durable or refused. */
-  #typed = 0
-  #done = 0
 
   constructor(
     runtime: MeshRuntime,
@@ -95,18 +71,32 @@ export class LiveRecord implements DocRoom {
     this.collection = collection
     this.id = id
     this.#events = events
+    this.#queue = new EditQueue({
+      write: (free) => this.#runtime.writer.write(collection, 'routine', [{ id, free }]),
+      isOthers: () => this.#othersClients(),
+      stored: (renamed) => {
+        this.#stored(renamed)
+      },
+      problem: (problem) => {
+        if (problem.refused) this.#begin()
+        events.problem(problem)
+      },
+      progressed: () => {
+        this.#progressed()
+      },
+    })
   }
 
   get unsaved(): number {
-    return this.#pending.length
+    return this.#queue.updates.length
   }
 
   get isUsed(): boolean {
-    return this.#bound.size > 0 || this.#pending.length > 0 || this.#isAtWork
+    return this.#bound.size > 0 || !this.#queue.isEmpty || this.#isAtWork
   }
 
   get isSettled(): boolean {
-    return this.#pending.length === 0 && !this.#isAtWork && !this.#astray
+    return this.#queue.isEmpty && !this.#isAtWork && !this.#astray
   }
 
   /** The document has what the record has, and the other way round, when it resolves: what was in it before becomes an edit. */
@@ -131,16 +121,16 @@ export class LiveRecord implements DocRoom {
 
   /** Resolves when everything typed so far is durable, or can't be made so now, and the documents show the record. */
   async settle(): Promise<void> {
-    const typed = this.#typed
-    const isDone = (): boolean => this.#done >= typed && !this.#stale && !this.#astray
+    const { pushed } = this.#queue.counts
+    const isDone = (): boolean => this.#queue.counts.done >= pushed && !this.#stale && !this.#astray
     while (this.#isAtWork && !isDone()) await this.#step.promise
   }
 
   /** The record has changed, or may be written again. */
   changed(): void {
     this.#stale = true
-    this.#blocked = false
     this.#go()
+    this.#queue.unblock()
   }
 
   /** Its collection is being built again. */
@@ -159,7 +149,10 @@ export class LiveRecord implements DocRoom {
     await this.settle()
     this.#runtime = runtime
     this.#suspect = true
-    await this.#refresh()
+    await this.#refresh((state, feed) => {
+      this.#queue.settleDoubt(state)
+      this.#takeIn(state, feed)
+    })
     this.changed()
   }
 
@@ -192,7 +185,7 @@ export class LiveRecord implements DocRoom {
   stuck(clientIds: Iterable<number>): void {
     for (const clientId of clientIds) {
       if (!this.#takenOver.has(clientId)) continue
-      this.#report(
+      this.#queue.report(
         new HavenError(
           'INVALID_VALUE',
           'Another provider goes on writing into this document, which is not stored. Let a document of a record have one provider.',
@@ -251,11 +244,8 @@ export class LiveRecord implements DocRoom {
     const { structs, deletions } = decodeStructs(update)!
     if (structs.length === 0 && deletions.size === 0) return
     for (const { id, length } of structs) this.#told.set(id.client, id.clock + length)
-    this.#pending.push(update)
-    this.#typed++
+    this.#queue.push(update)
     for (const bound of this.#bound) if (bound !== from) bound.apply(update)
-    this.#blocked = false
-    this.#go()
   }
 
   // ---- documents that come ----
@@ -302,14 +292,14 @@ export class LiveRecord implements DocRoom {
   /** With what is on its way into it. */
   #recordFor({ withFields }: BoundDoc, state: RecordState): Uint8Array {
     const fields = withFields ? [...fieldsUpdates(state).values()] : []
-    return mergedUpdates([...fields, ...freeUpdates(state).values(), ...this.#pending])
+    return mergedUpdates([...fields, ...freeUpdates(state).values(), ...this.#queue.updates])
   }
 
   // ---- from the record into the documents ----
 
   #takeIn(state: RecordState, feed: FeedDescriptor): void {
     const clientId = yjsClientId(feed, 'free')
-    const isIdle = this.#pending.length === 0 && this.#inDoubt === undefined
+    const isIdle = this.#queue.isEmpty
     if (clientId !== this.#clientId && !isIdle) this.#astray = true
     if (this.#suspect && isIdle && !this.#astray) {
       this.#suspect = false
@@ -351,7 +341,7 @@ export class LiveRecord implements DocRoom {
   #beginAgain(state: RecordState, clientId: number): void {
     this.#astray = false
     this.#suspect = false
-    this.#renames = Renames.none
+    this.#queue.forgetRenames()
     this.#scratchIds.clear()
     this.#told.clear()
     this.#clientId = clientId
@@ -372,176 +362,67 @@ export class LiveRecord implements DocRoom {
     return Y.equalSnapshots(Y.snapshot(doc), Y.snapshot(fresh))
   }
 
-  // ---- from the documents into the record ----
-
-  /** Reading and writing go on beside each other: a slow disk does not keep others' words away. */
-  #go(): void {
-    if (this.#mayWrite) {
-      this.#writer ??= this.#writeAll().finally(() => {
-        this.#writer = undefined
-        this.#stepped()
-      })
-    }
-    if (this.#stale) {
-      this.#reader ??= this.#refreshAll().finally(() => {
-        this.#reader = undefined
-        this.#stepped()
-      })
-    }
-  }
-
-  get #mayWrite(): boolean {
-    return this.#pending.length > 0 && !this.#blocked && this.#inDoubt === undefined
-  }
-
-  get #isAtWork(): boolean {
-    return this.#writer !== undefined || this.#reader !== undefined
-  }
-
-  async #writeAll(): Promise<void> {
-    // What is typed in one go is written in one go.
-    await Promise.resolve()
-    while (this.#mayWrite) {
-      await this.#write()
-      this.#tellProgress()
-    }
-  }
-
-  async #refreshAll(): Promise<void> {
-    while (this.#stale) {
-      await this.#refresh()
-      this.#tellProgress()
-    }
-  }
-
-  #stepped(): void {
-    this.#tellProgress()
+  /** The documents are to show what the record has, as soon as nothing is on its way into it. */
+  #begin(): void {
+    this.#astray = true
+    this.#stale = true
     this.#go()
-    if (!this.#isAtWork) this.#checkIdle()
   }
 
-  #tellProgress(): void {
-    this.#step.resolve()
-    this.#step = Promise.withResolvers()
-  }
-
-  async #refresh(): Promise<void> {
-    this.#stale = false
-    if (this.#bound.size === 0) return
-    try {
-      await this.#runtime.atRecord(this.collection, this.id, (state, feed) => {
-        this.#settleDoubt(state)
-        this.#takeIn(state, feed)
-      })
-    } catch (error) {
-      this.#report(error, false)
+  #stored(renamed: boolean): void {
+    if (renamed) this.#astray = true
+    if (!this.#queue.isEmpty) return
+    if (this.#astray || this.#hasMissed || this.#suspect) {
+      this.#stale = true
+      this.#go()
     }
-  }
-
-  async #write(): Promise<void> {
-    const writing: Writing = { count: 0, edit: undefined, waits: false }
-    try {
-      await this.#runtime.writer.write(this.collection, 'routine', [
-        { id: this.id, free: (state, writer) => this.#edit(state, writer, writing) },
-      ])
-      if (writing.waits) {
-        this.#blocked = true
-        return
-      }
-      this.#stored(writing)
-    } catch (error) {
-      this.#failed(error, writing)
-    }
-  }
-
-  #edit(state: RecordState, writer: Writer, writing: Writing): FreeEdit | undefined {
-    const edits = this.#oneByOne ? this.#pending.slice(0, 1) : [...this.#pending]
-    const own = {
-      clientId: writer.freeClientId,
-      nextClock: state.writers.get(writer.writer)?.free?.nextClock ?? 0,
-    }
-    const edit = ownEdit(edits, own, {
-      renames: this.#renames,
-      isOthers: this.#othersClients(),
-    })
-    // What it stands beside came into the document by another way: it can't be told before that is in the record.
-    const known = documentClocks(state)
-    writing.waits = [...edit.references].some(([client, end]) => (known.get(client) ?? 0) < end)
-    if (writing.waits) return undefined
-    Object.assign(writing, { count: edits.length, edit, clientId: own.clientId })
-    return edit.edit
-  }
-
-  #stored({ count, edit }: Writing): void {
-    this.#pending.splice(0, count)
-    this.#done += count
-    this.#inDoubt = undefined
-    this.#problem = undefined
-    if (edit !== undefined && !edit.renames.isEmpty) {
-      this.#astray = true
-      this.#renames = this.#renames.and(edit.renames)
-    }
-    if (this.#pending.length > 0) return
-    this.#oneByOne = false
-    if (this.#astray || this.#hasMissed) this.#stale = true
     this.#hasMissed = false
     this.#events.saved()
   }
 
-  #failed(error: unknown, writing: Writing): void {
-    const isRefused = refusals.some((code) => isHavenError(error, code))
-    if (!isRefused) {
-      // It may have got to the disk all the same: that is seen when the store is open again.
-      const isInDoubt = storeFailures.some((code) => isHavenError(error, code))
-      if (isInDoubt && writing.edit !== undefined) this.#inDoubt = writing
-      this.#blocked = true
-      this.#report(error, false)
-      return
-    }
-    if (this.#pending.length > 1 && !this.#oneByOne) {
-      this.#oneByOne = true
-      return
-    }
-    // What was typed after it builds on it.
-    this.#done += this.#pending.length
-    this.#pending = []
-    this.#oneByOne = false
-    this.#astray = true
-    this.#stale = true
-    this.#report(error, true)
+  // ---- work ----
+
+  get #isAtWork(): boolean {
+    return this.#queue.isAtWork || this.#reader !== undefined
   }
 
-  /** Whether what was on its way when the store failed has been stored. */
-  #settleDoubt(state: RecordState): void {
-    const writing = this.#inDoubt
-    if (writing?.edit === undefined) return
-    this.#inDoubt = undefined
-    const { edit, clientId } = writing
-    const isStored =
-      edit.edit !== undefined && clientId !== undefined && ownClock(state, clientId) >= edit.end
-    if (isStored) this.#stored(writing)
+  /** Beside what is being written: a slow disk does not keep others' words away. */
+  #go(): void {
+    if (!this.#stale) return
+    this.#reader ??= this.#refreshAll().finally(() => {
+      this.#reader = undefined
+      this.#progressed()
+      this.#go()
+    })
   }
 
-  #report(error: unknown, refused: boolean): void {
-    const known = isHavenError(error)
-      ? error
-      : new HavenError('INTERNAL', 'An edit of a document could not be stored.', { cause: error })
-    if (!refused && this.#problem === known.code) return
-    this.#problem = refused ? undefined : known.code
-    this.#events.problem({ error: known, refused })
+  async #refreshAll(): Promise<void> {
+    while (this.#stale) {
+      await this.#refresh((state, feed) => {
+        this.#takeIn(state, feed)
+      })
+      this.#progressed()
+    }
+  }
+
+  async #refresh(use: (state: RecordState, feed: FeedDescriptor) => void): Promise<void> {
+    this.#stale = false
+    try {
+      await this.#runtime.atRecord(this.collection, this.id, use)
+    } catch (error) {
+      this.#queue.report(error, false)
+    }
+  }
+
+  #progressed(): void {
+    this.#step.resolve()
+    this.#step = Promise.withResolvers()
+    this.#checkIdle()
   }
 
   #checkIdle(): void {
     if (!this.isUsed) this.#events.idle()
   }
-}
-
-interface Writing {
-  /** So many of the pending edits. */
-  count: number
-  edit: OwnEdit | undefined
-  clientId?: number
-  waits: boolean
 }
 
 /** Never sent anywhere. */
@@ -551,13 +432,6 @@ function scratchId(): number {
 
 function clocksOf(doc: Y.Doc): Map<number, number> {
   return Y.decodeStateVector(Y.encodeStateVector(doc))
-}
-
-function ownClock(state: RecordState, clientId: number): number {
-  for (const { free, writer, feed } of state.writers.values()) {
-    if (free?.clientId === clientId && writer === feed) return free.nextClock
-  }
-  return 0
 }
 
 /** Another one when there is something new of the writer. */

@@ -140,7 +140,8 @@ export class RecordWriter {
       if (!isOfRetiring) control.assertTakesWrites()
       const feed = await this.#options.ownFeeds.feed(control.meshCollection, 'routine')
       integrator.time = nextTime(integrator.time, clock.nowMs())
-      const time = compareTimes(integrator.time, after) > 0 ? integrator.time : nextTime(after, 0)
+      const time =
+        compareTimes(integrator.time, after) > 0 ? integrator.time : nextTime(after, after.ms)
       const payload = encodeControlPayload({ time, facts })
       const written = this.#seal(feed, commitKinds.control, payload)
       await this.#store(feed, written, [timeChange(integrator.time)])
