@@ -378,6 +378,27 @@ describe('an edit that is on its way', () => {
     type(doc, 'more.')
     expect(await stored(one!)).toBe('good. more.')
   })
+
+  it('that is too large is told, and what was typed before it is stored', async () => {
+    const [one] = await devices('clinician')
+    const doc = await one!.docs.open('records', 'r')
+    const free = slowDisk(one!)
+    type(doc, 'good. ')
+    doc.getMap('files').set('scan', new Uint8Array(9 * 1024 * 1024))
+    free()
+    await settled(one!)
+    expect(one!.problems).toMatchObject([{ refused: true, error: { code: 'TOO_LARGE' } }])
+    expect(await stored(one!)).toBe('good. ')
+    // Each of these may be stored, all of them at once may not.
+    const slow = slowDisk(one!)
+    for (let part = 0; part < 5; part++) {
+      doc.getMap('files').set(`part ${part}`, new Uint8Array(2 * 1024 * 1024))
+    }
+    slow()
+    await settled(one!)
+    expect(one!.problems).toHaveLength(1)
+    expect([...doc.getMap('files').keys()]).toHaveLength(5)
+  })
 })
 
 describe('an open document follows', () => {
