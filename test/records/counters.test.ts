@@ -76,6 +76,21 @@ describe('a counter', () => {
     expect(ben.sees('stock')).toBe('115')
   })
 
+  test('goes on, on a branch that is known as one, from what its feed had counted', () => {
+    const [ada, ben] = [new Person('ada'), new Person('ben')]
+    ada.count('stock', 10)
+    const goBack = ada.backup()
+    ada.put('last', '"one"')
+    ben.hears(ada)
+    goBack()
+    ada.put('last', '"other"')
+    meet(ada, ben)
+    ada.count('stock', 1)
+    meet(ada, ben)
+    expect(ada.view.live.map(({ value }) => value)).toContain('[11,1]')
+    expect(ben.sees('stock')).toBe('11')
+  })
+
   test('is not misled by a branch that somebody on the other one has seen through others', () => {
     const [ada, ben, eve] = [new Person('ada'), new Person('ben'), new Person('eve')]
     ada.count('stock', 10)
