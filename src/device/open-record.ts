@@ -52,7 +52,8 @@ export class OperationsRecord implements OpenRecord {
   edit(): RecordDraft {
     return new OperationsDraft(this.#view, async (changes, options) => {
       const written = await this.#operations.write(this.collection, this.id, changes, options)
-      await this.refresh()
+      // It is written, whatever becomes of looking at it: a draft that seemed to have failed would be saved twice.
+      await this.refresh().catch(() => undefined)
       return written
     })
   }

@@ -204,3 +204,23 @@ describe('a form of a record that was deleted meanwhile', () => {
     }
   })
 })
+
+it('a draft that was written is saved, also where the record can not be looked at right then', async () => {
+  const { a } = await withRecord({ stock: '5' })
+  const { operations } = a
+  let isReadable = true
+  const record = await OperationsRecord.open(
+    {
+      get: (...args) =>
+        isReadable ? operations.get(...args) : Promise.reject(new Error('no disk')),
+      write: (name, id, changes, options) => operations.write(name, id, [...changes], options),
+    },
+    'records',
+    'r',
+  )
+  const draft = record.edit().count('stock', 1)
+  isReadable = false
+  expect((await draft.save()).commit).not.toBeNull()
+  await expect(draft.save()).rejects.toMatchObject({ code: 'USAGE' })
+  expect(await fieldOf(a, 'stock')).toBe(6)
+})
