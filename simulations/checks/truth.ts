@@ -62,15 +62,13 @@ export function writesOf(commits: Iterable<TrueCommit>, record: string): Made[] 
 
 /** Whether the author of `later` had `earlier` before them, and did not leave it as it was. */
 export function saw(later: Made, earlier: Made): boolean {
-  if (later === earlier) return false
-  if (isSetAside(later, earlier.commit)) return false
-  return later.commit === earlier.commit
-    ? later.index > earlier.index
-    : later.commit.held.has(earlier.commit.id)
+  if (later.commit === earlier.commit) return later.index > earlier.index
+  return later.commit.held.has(earlier.commit.id) && !isSetAside(later, earlier.commit)
 }
 
-export function isSetAside({ write }: Made, { feed, seq }: TrueCommit): boolean {
-  return write.unseen.includes(placeName(feed, seq))
+/** Nobody sets aside what they write themselves right then. */
+export function isSetAside({ write, commit }: Made, other: TrueCommit): boolean {
+  return commit !== other && write.unseen.includes(placeName(other.feed, other.seq))
 }
 
 const knownOps = new Set(['put', 'keep', 'add', 'remove', 'count', 'delete', 'restore'])

@@ -85,14 +85,13 @@ function isUnknownToCounters({ write }: Candidate): boolean {
 export function sees(later: Candidate, earlier: Candidate, causality: Causality): boolean {
   if (later === earlier) return false
   const { write, by } = later
-  const inPast =
-    by === earlier.by
-      ? earlier.write.clock < write.clock
-      : causality.isInPast(placeOf(earlier), placeOf(later))
-  if (!inPast) return false
-  return !write.unseen.some(
-    ({ feed, seq }) => feed === earlier.by.feed && seq === earlier.write.commit.seq,
-  )
+  const { seq: earlierSeq } = earlier.write.commit
+  if (by === earlier.by) {
+    if (earlier.write.clock >= write.clock) return false
+    // What a commit brings itself it can't set aside.
+    if (earlierSeq === write.commit.seq) return true
+  } else if (!causality.isInPast(placeOf(earlier), placeOf(later))) return false
+  return !write.unseen.some(({ feed, seq }) => seq === earlierSeq && feed === earlier.by.feed)
 }
 
 function placeOf({ write, by }: Candidate): Place {

@@ -369,8 +369,10 @@ function besideAfter(
 ): readonly AcceptedWrite[] {
   // A total goes on from the one before, whether its author had that in view or not.
   if (write.op === 'count') return own.beside
-  const isUnseen = (earlier: AcceptedWrite): boolean =>
-    write.unseen.some(({ feed, seq }) => feed === own.feed && seq === earlier.commit.seq)
+  // A commit can't set aside what it brings itself: everything in it would stay, and have to be weighed against everything.
+  const isUnseen = ({ commit: { seq } }: AcceptedWrite): boolean =>
+    seq !== write.commit.seq &&
+    write.unseen.some((place) => place.seq === seq && place.feed === own.feed)
   const stays = own.beside.filter((earlier) => !replacesOwn(write, earlier) || isUnseen(earlier))
   const joins = [...own.bySlot.values()].filter(
     (earlier) => replacesOwn(write, earlier) && isUnseen(earlier),

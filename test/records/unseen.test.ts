@@ -1,4 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { FeedTable } from '../../src/records/feed-table.ts'
+import { encodeFieldsUpdate } from '../../src/records/fields-update.ts'
+import { acceptedWrites, applyFieldsUpdate, emptyRecord } from '../../src/records/record-state.ts'
 import { meet, Person } from './histories/people.ts'
 
 /** Two people, one of whom has opened a form before the other one writes. */
@@ -102,6 +105,25 @@ describe('a commit that is named as unseen', () => {
     meet(ada, ben)
     expect(ada.sees('all')).toBe('"later"')
     expect(ada.view.conflicts).toEqual([])
+  })
+
+  test('is never the one that names it: of several values in it the last is the field', () => {
+    const ada = new Person('ada')
+    const unseen = [{ feed: ada.feed, seq: 1 }]
+    ada.writes(
+      { field: 'all', op: 'put', value: '1' },
+      { field: 'all', op: 'put', value: '2', unseen },
+    )
+    expect(ada.view.live).toHaveLength(1)
+    // Nor where another program has left both in one commit.
+    const put = (value: string) => ({ field: 'all', op: 'put', value, unseen: [0, 1] })
+    const update = encodeFieldsUpdate(7, 0, { writes: [put('1'), put('2')], deletedClocks: [] })
+    const writer = { writer: ada.feed, feed: ada.feed, clientId: 7, freeClientId: 8 }
+    const stamp = { seq: 1, time: { ms: 1, counter: 0 }, schemaVersion: 0, actor: '' }
+    const how = { update, hidden: false, feeds: FeedTable.empty }
+    const { state, accepted } = applyFieldsUpdate(emptyRecord('r'), writer, stamp, how)
+    expect(accepted).toBe(true)
+    expect([...acceptedWrites(state.writers.get(ada.feed)!)]).toMatchObject([{ value: '2' }])
   })
 
   test('can not be one of more than a form can have missed', () => {

@@ -282,9 +282,11 @@ class Player {
         if (this.#options.mixes !== false && chance.chance(0.2)) {
           const named = replica.feedsNamedBy(feed)
           const { live } = replica.view(record)
-          return this.#wishes.anything(
-            isAlone ? live.filter((one) => named.indexOf(one.feed) !== undefined) : [],
-          )
+          return this.#wishes.anything([
+            ...(isAlone ? live.filter((one) => named.indexOf(one.feed) !== undefined) : []),
+            // What is being written, which changes nothing.
+            { feed, seq: replica.nextSeq(feed) },
+          ])
         }
         return writesFor(view, this.#wanted(reading, view), { reading, seen })
       } catch (error) {

@@ -287,6 +287,11 @@ export class Replica {
     return held > own
   }
 
+  /** Of its next commit in a feed of its own. */
+  nextSeq(feed: string): number {
+    return (this.#own.get(feed)?.head?.seq ?? 0) + 1
+  }
+
   /** Whether nothing that it holds of its own feed goes on from where it stopped itself. */
   isTip(feed: string): boolean {
     const { head } = this.#own.get(feed) ?? noFeed

@@ -3,7 +3,7 @@ import type { Change } from '../../../src/records/changes.ts'
 import type { Reading } from '../../../src/records/reading.ts'
 import { writesToSettle, type Resolution } from '../../../src/records/resolution.ts'
 import type { RecordView } from '../../../src/records/visibility.ts'
-import type { PlannedWrite } from '../../../src/records/writes.ts'
+import type { PlannedWrite, UnseenPlace } from '../../../src/records/writes.ts'
 import type { Chance } from '../../sync/support/chance.ts'
 import { elements } from './ward.ts'
 
@@ -86,7 +86,7 @@ export class Wishes {
   }
 
   /** Ops that go together or not, with any places set aside: of other versions, or of whoever uses the format freely. */
-  anything(live: RecordView['live']): PlannedWrite[] {
+  anything(live: readonly UnseenPlace[]): PlannedWrite[] {
     const chance = this.#chance
     return chance
       .shuffled([...this.#names, ''])
