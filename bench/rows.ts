@@ -125,7 +125,7 @@ export const rows = [
   },
   {
     name: 'documents-memory',
-    what: 'resident memory that 20,000 documents, opened one by one, take more than 2,000',
+    what: 'resident memory that 30,000 documents, opened one by one, take more than 10,000',
     unit: 'MB',
     bound: 'value',
     must: 64,

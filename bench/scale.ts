@@ -20,7 +20,7 @@ export const fullScale: Scale = {
   restarts: { edits: 2_000, restarts: 1_000, days: 20 },
   updates: 10_000,
   conflicts: 1_000,
-  documents: { first: 2_000, all: 20_000 },
+  documents: { first: 10_000, all: 30_000 },
   reads: 50,
 }
 
