@@ -134,9 +134,10 @@ export interface RecordSummary {
 export function summaryOf(state: RecordState, causality: Causality): RecordSummary {
   if (state.writers.size === 1) {
     const [by] = state.writers.values()
-    if (by !== undefined && !by.writes.has('')) {
+    const live = by === undefined ? [] : [...acceptedWrites(by)]
+    // What a newer version wrote replaces counts that stand in its writer's array all the same.
+    if (by !== undefined && !by.writes.has('') && live.every(({ op }) => isKnownOp(op))) {
       // One writer, no deletion: what it has not replaced itself is live.
-      const live = [...acceptedWrites(by)]
       const exists = live.some(({ field }) => !isReserved(field)) || by.free?.updates !== undefined
       return { exists, contested: by.beside.length > 0, live }
     }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { summaryOf } from '../../src/records/visibility.ts'
 import { meet, Person } from './histories/people.ts'
 import { wardReading } from './histories/ward.ts'
 
@@ -111,6 +112,16 @@ describe('a field with a write of a newer version', () => {
     expect(() => ada.put('all', '"c"')).toThrow(expect.objectContaining({ code: 'NOT_ALLOWED' }))
     ada.put('last', '"other fields can be written"')
     expect(ada.view.live.map(({ op }) => op)).toContain('vote')
+  })
+
+  test('that was counted before counts for the content hash as it shows', () => {
+    const ada = new Person('ada')
+    ada.count('stock', 1)
+    ada.writes({ field: 'stock', op: 'vote', value: '"b"' })
+    const { replica } = ada
+    const { live } = summaryOf(replica.state('Patient/p1'), replica.causality)
+    expect(live.map(({ op }) => op)).toEqual(['vote'])
+    expect(ada.view.live.map(({ op }) => op)).toEqual(['vote'])
   })
 
   test('of the record as a whole can be written nowhere', () => {
