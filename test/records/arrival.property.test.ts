@@ -7,7 +7,7 @@ import { anySeed, histories, timeoutMs } from './histories/runs.ts'
 import { Replica } from './histories/simulated-replica.ts'
 import { records } from './histories/ward.ts'
 
-test.prop([anySeed], histories(1500))(
+test.prop([anySeed], histories(1200))(
   'the order of arrival makes no difference',
   (seed) => {
     const { commits, reading, chance } = randomHistory(seed)
@@ -33,7 +33,7 @@ test.prop([anySeed], histories(1500))(
   timeoutMs,
 )
 
-test.prop([anySeed], histories(500))(
+test.prop([anySeed], histories(300))(
   'a state comes back from its bytes as it was',
   (seed) => {
     const { devices } = randomHistory(seed)

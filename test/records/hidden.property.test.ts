@@ -7,7 +7,7 @@ import { anySeed, histories, timeoutMs } from './histories/runs.ts'
 import { Replica, type Commit } from './histories/simulated-replica.ts'
 import { records, saysMerged } from './histories/ward.ts'
 
-test.prop([anySeed], histories(1200))(
+test.prop([anySeed], histories(900))(
   'hiding commits hides no write of others, and accepting them again gives the same',
   (seed) => {
     const history = randomHistory(seed)

@@ -6,7 +6,7 @@ import { randomHistory, type Device } from './histories/random-history.ts'
 import { anySeed, histories, timeoutMs } from './histories/runs.ts'
 import { records, saysMerged } from './histories/ward.ts'
 
-test.prop([anySeed], histories(1200))(
+test.prop([anySeed], histories(900))(
   'at no time and nowhere is a write lost, whatever part of the commits a device holds',
   (seed) => {
     randomHistory(seed, {
@@ -22,7 +22,7 @@ test.prop([anySeed], histories(1200))(
   timeoutMs,
 )
 
-test.prop([anySeed], histories(700))(
+test.prop([anySeed], histories(600))(
   'a replica that lacks commits never hides a live value',
   (seed) => {
     const { devices, dated } = randomHistory(seed)
@@ -39,7 +39,7 @@ test.prop([anySeed], histories(700))(
   timeoutMs,
 )
 
-test.prop([anySeed], histories(700))(
+test.prop([anySeed], histories(500))(
   'what a device writes is accepted everywhere, and nothing else is',
   (seed) => {
     const { commits, devices, isSpoilt } = randomHistory(seed)

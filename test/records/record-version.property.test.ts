@@ -5,7 +5,7 @@ import { randomHistory, replicaOf, type Device, type History } from './histories
 import { anySeed, histories, timeoutMs } from './histories/runs.ts'
 import { records } from './histories/ward.ts'
 
-test.prop([anySeed], histories(900))(
+test.prop([anySeed], histories(600))(
   'how two versions of a record lie to each other is what their readers could have known',
   (seed) => {
     const history = randomHistory(seed, { restores: false })

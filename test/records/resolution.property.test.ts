@@ -11,7 +11,7 @@ import { records } from './histories/ward.ts'
 
 const people = ['a1', 'b2'].map((name) => name.repeat(16))
 
-test.prop([anySeed], histories(900))(
+test.prop([anySeed], histories(500))(
   'two people who settle a conflict the same way end with none',
   (seed) => {
     const history = randomHistory(seed, { mixes: false })
@@ -27,7 +27,7 @@ test.prop([anySeed], histories(900))(
   timeoutMs,
 )
 
-test.prop([anySeed], histories(900))(
+test.prop([anySeed], histories(500))(
   'two people who settle a conflict differently end with another one',
   (seed) => {
     const history = randomHistory(seed, { mixes: false })

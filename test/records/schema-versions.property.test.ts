@@ -11,7 +11,7 @@ import { records } from './histories/ward.ts'
 
 const [older, newer] = readings
 
-test.prop([anySeed], histories(900))(
+test.prop([anySeed], histories(700))(
   'devices with two versions of a schema hold the same, whatever came first, and each version shows the same everywhere',
   (seed) => {
     const { commits, chance } = historyInTwoVersions(seed)
@@ -30,7 +30,7 @@ test.prop([anySeed], histories(900))(
   timeoutMs,
 )
 
-test.prop([anySeed], histories(900))(
+test.prop([anySeed], histories(600))(
   'what was written in one version of a schema is not lost in the other',
   (seed) => {
     const history = historyInTwoVersions(seed)

@@ -13,7 +13,7 @@ import { Wishes } from './histories/wishes.ts'
 const feed = 'cc'.repeat(16)
 const [record] = records as [string, string]
 
-test.prop([anySeed], histories(700))(
+test.prop([anySeed], histories(500))(
   'several callers who share a commit get what each would have got in one of their own',
   (seed) => {
     const { commits, reading, chance } = randomHistory(seed)

@@ -9,7 +9,7 @@ import { randomHistory, replicaOf } from './histories/random-history.ts'
 import { anySeed, histories, timeoutMs } from './histories/runs.ts'
 import { listOfAll, records, saysMerged } from './histories/ward.ts'
 
-test.prop([anySeed], histories(2500))(
+test.prop([anySeed], histories(2000))(
   'whoever holds all commits sees exactly what no later author had seen',
   (seed) => {
     const { commits, dated, reading } = randomHistory(seed)
@@ -29,7 +29,7 @@ test.prop([anySeed], histories(2500))(
   timeoutMs,
 )
 
-test.prop([anySeed], histories(1000))(
+test.prop([anySeed], histories(700))(
   'what is kept of a record in short agrees with its view',
   (seed) => {
     const { commits, reading } = randomHistory(seed)

@@ -18,4 +18,4 @@ export function histories(usual: number): { numRuns: number; seed?: number } {
 export const anySeed = fc.noShrink(fc.integer())
 
 /** Of a test that may be asked for many more histories than usual. */
-export const timeoutMs = process.env.HAVEN_HISTORIES === undefined ? 60_000 : 24 * 60 * 60 * 1000
+export const timeoutMs = process.env.HAVEN_HISTORIES === undefined ? 180_000 : 24 * 60 * 60 * 1000
