@@ -294,10 +294,11 @@ export class Collection {
     b: RecordVersion,
   ): Promise<'before' | 'after' | 'equal' | 'concurrent'> {
     await this.causalityReady()
-    for (const writer of [...a.keys(), ...b.keys()]) {
-      if (!this.causal.has(writer)) this.causal.addWriter(writer)
-    }
-    return compareVersions(a, b, this.causal)
+    const { causal } = this
+    // A program may hand in anything: that makes no writers, who might turn out to be branches.
+    const isInPast = (one: Place, other: Place): boolean =>
+      causal.has(one.writer) && causal.has(other.writer) && causal.isInPast(one, other)
+    return compareVersions(a, b, { isInPast })
   }
 
   /**

@@ -25,7 +25,7 @@ export function versionOf(state: RecordState): RecordVersion {
 export function compareVersions(
   a: RecordVersion,
   b: RecordVersion,
-  causality: Causality,
+  causality: Pick<Causality, 'isInPast'>,
 ): 'before' | 'after' | 'equal' | 'concurrent' {
   const aInB = isWithin(a, b, causality)
   const bInA = isWithin(b, a, causality)
@@ -33,7 +33,11 @@ export function compareVersions(
   return bInA ? 'after' : 'concurrent'
 }
 
-function isWithin(part: RecordVersion, whole: RecordVersion, causality: Causality): boolean {
+function isWithin(
+  part: RecordVersion,
+  whole: RecordVersion,
+  causality: Pick<Causality, 'isInPast'>,
+): boolean {
   return [...part].every(
     ([writer, seq]) =>
       (whole.get(writer) ?? 0) >= seq ||
