@@ -248,6 +248,8 @@ class Player {
     for (const [record, writes] of spoils ? [] : planned) {
       truth.set(record, { writes: writes.map(trueWrite), edits: edits.get(record) ?? [] })
     }
+    // A device that was put back may write just the same again. A real commit has chance in it.
+    if (this.truths.has(commit.id)) return
     this.commits.push(commit)
     this.times.set(commit.id, time)
     this.versions.set(commit.id, replica.reading.version)
