@@ -10,7 +10,7 @@ import { defaultDirectories, prepareDataDirectory } from '../store/data-dir.ts'
 import type { Damage } from '../store/damage.ts'
 import { createKeystore, openKeystore } from '../store/keystore.ts'
 import { openLevelStore } from '../store/level-store.ts'
-import type { LevelStore } from '../store/level-store.ts'
+import type { MeshStore } from '../store/mesh-store.ts'
 import { openMark } from '../store/mark.ts'
 import type { Mark } from '../store/mark.ts'
 import type {
@@ -99,7 +99,7 @@ export async function createDevice(options: DeviceOptions): Promise<Device> {
     )
   }
   const damage: { met: (damage: Damage) => void } = { met: () => {} }
-  const openStore = (lockWaitMs: number | undefined): Promise<LevelStore> =>
+  const openStore = (lockWaitMs: number | undefined): Promise<MeshStore> =>
     openLevelStore({
       location: directory.path,
       storeKey,
@@ -146,10 +146,10 @@ interface Parts {
   readonly dataDir: string
   readonly keys: DeviceKeys
   /** Open now. */
-  store: LevelStore
+  store: MeshStore
   mark: Mark
   /** To open them again after the disk had failed. */
-  readonly openStore: (lockWaitMs: number | undefined) => Promise<LevelStore>
+  readonly openStore: (lockWaitMs: number | undefined) => Promise<MeshStore>
   readonly openOwnMark: () => Promise<Mark>
 }
 

@@ -14,7 +14,7 @@ import { recoveryKey } from '../identity/hello.ts'
 import { decodeInvitation, joinKey } from '../identity/invitation.ts'
 import type { JoinOffer } from '../identity/joining.ts'
 import { meshIdOf } from '../identity/names.ts'
-import type { LevelStore } from '../store/level-store.ts'
+import type { MeshStore } from '../store/mesh-store.ts'
 import type { FoundOptions, JoinOptions, RecoverOptions } from './api.ts'
 import { foundMesh } from './founding.ts'
 import { joinOverLink, recoverOverLink } from './joining-link.ts'
@@ -25,7 +25,7 @@ import type { OwnMembership } from './own-membership.ts'
 import { systemClock, systemRandom } from './system.ts'
 
 export interface EnrolmentPorts {
-  readonly store: LevelStore
+  readonly store: MeshStore
   readonly keys: DeviceKeys
   /** As it is stored: also that of a join that was interrupted. */
   membership(): OwnMembership | undefined

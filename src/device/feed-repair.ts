@@ -7,7 +7,7 @@ import { bytesToHex } from '../core/bytes.ts'
 import { FeedChain } from '../feed/chain.ts'
 import type { Link } from '../feed/chain.ts'
 import { decodeHeader } from '../feed/commit.ts'
-import type { LevelStore } from '../store/level-store.ts'
+import type { MeshStore } from '../store/mesh-store.ts'
 import type { Damage } from '../store/damage.ts'
 import { segmentHolding } from '../sync/receiver.ts'
 import type { Replica } from '../sync/replica.ts'
@@ -17,7 +17,7 @@ import type { Mutex } from './mutex.ts'
 const pageBytes = 4 * 1024 * 1024
 
 export interface FeedRepairOptions {
-  readonly store: LevelStore
+  readonly store: MeshStore
   readonly replica: Replica
   readonly integrator: Integrator
   readonly lock: Mutex

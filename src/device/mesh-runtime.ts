@@ -17,7 +17,7 @@ import type { DeviceKeys } from '../identity/device-key.ts'
 import { sealFactText } from '../identity/sealed-fact.ts'
 import { emptyRecord } from '../records/record-state.ts'
 import type { RecordState } from '../records/record-state.ts'
-import type { LevelStore } from '../store/level-store.ts'
+import type { MeshStore } from '../store/mesh-store.ts'
 import type { Damage } from '../store/damage.ts'
 import type { Mark } from '../store/mark.ts'
 import type { Intake, Notification } from '../sync/engine-port.ts'
@@ -47,7 +47,7 @@ const retiringNotice: Notice = {
 type Timeless<E> = E extends unknown ? Omit<E, 'time'> : never
 
 export interface RuntimeOptions {
-  readonly store: LevelStore
+  readonly store: MeshStore
   readonly keys: DeviceKeys
   readonly membership: OwnMembership
   readonly mark: Mark | undefined
@@ -223,7 +223,7 @@ export class MeshRuntime {
     return runtime
   }
 
-  get store(): LevelStore {
+  get store(): MeshStore {
     return this.#options.store
   }
 

@@ -25,7 +25,7 @@ import type { CommitStamp, RecordState, Writer } from '../records/record-state.t
 import type { Reading } from '../records/reading.ts'
 import type { RecordView } from '../records/visibility.ts'
 import type { PlannedWrite } from '../records/writes.ts'
-import type { LevelStore } from '../store/level-store.ts'
+import type { MeshStore } from '../store/mesh-store.ts'
 import type { Replica } from '../sync/replica.ts'
 import type { Measure } from './collection.ts'
 import type { ControlPlane } from './control-plane.ts'
@@ -69,7 +69,7 @@ const maxAttempts = 10
 const groupRecords = 256
 
 export interface RecordWriterOptions {
-  readonly store: LevelStore
+  readonly store: MeshStore
   readonly replica: Replica
   readonly control: ControlPlane
   readonly integrator: Integrator

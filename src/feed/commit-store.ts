@@ -33,7 +33,13 @@ export type StoreChange =
   /** What the owner knows of a feed's chain (segments, tips): opaque here. */
   | { readonly kind: 'chain'; readonly feed: string; readonly value: Uint8Array | undefined }
   /** A named value of the device that holds no plaintext of records: settings, announcements, counters. */
-  | { readonly kind: 'meta'; readonly name: string; readonly value: Uint8Array | undefined }
+  | {
+      readonly kind: 'meta'
+      readonly name: string
+      readonly value: Uint8Array | undefined
+      /** Where several processes write: a value with a greater number stays. */
+      readonly order?: number
+    }
   /** A named secret or value that derives from plaintext: epoch keys, collection sums. Sealed. */
   | { readonly kind: 'secret'; readonly name: string; readonly value: Uint8Array | undefined }
   /** Derived state of a record. Sealed; its name on disk is an HMAC of collection and id. */

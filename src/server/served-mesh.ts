@@ -10,7 +10,7 @@ import { epochChange, loadMembership, membershipChange } from '../device/own-mem
 import { systemClock, systemRandom, systemTimers } from '../device/system.ts'
 import type { Certificate } from '../identity/certificate.ts'
 import { openLevelStore } from '../store/level-store.ts'
-import type { LevelStore } from '../store/level-store.ts'
+import type { MeshStore } from '../store/mesh-store.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
 import { Quota } from './quota.ts'
 import type { QuotaLimits } from './quota.ts'
@@ -42,7 +42,7 @@ export class ServedMesh {
   readonly #options: ServedMeshOptions
   readonly #stopped = Promise.withResolvers<void>()
   #isStopping = false
-  #store: LevelStore | undefined
+  #store: MeshStore | undefined
   #usage: Usage | undefined
   readonly #quota: Quota
   #receivedBytes = 0

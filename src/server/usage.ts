@@ -6,7 +6,7 @@ import { bytesToHex } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import type { StoreChange, StoredCommit } from '../feed/commit-store.ts'
 import { decodeDescriptor } from '../feed/descriptor.ts'
-import type { LevelStore } from '../store/level-store.ts'
+import type { MeshStore } from '../store/mesh-store.ts'
 
 export interface Amount {
   readonly commits: number
@@ -22,7 +22,7 @@ export class Usage {
   readonly #deviceByFeed = new Map<string, string>()
   #total = nothing
 
-  static async load(store: LevelStore): Promise<Usage> {
+  static async load(store: MeshStore): Promise<Usage> {
     const usage = new Usage()
     for (const { bytes } of await store.descriptors()) usage.#learn(bytes)
     for (const { name, value } of await store.metas(prefix)) {
@@ -44,8 +44,8 @@ export class Usage {
   }
 
   /** The same store; what is put into it is counted. */
-  metered(store: LevelStore): LevelStore {
-    const batch: LevelStore['batch'] = (changes, options) =>
+  metered(store: MeshStore): MeshStore {
+    const batch: MeshStore['batch'] = (changes, options) =>
       store.batch([...changes, ...this.#count(changes)], options)
     return new Proxy(store, {
       get(target, name) {

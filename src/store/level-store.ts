@@ -5,7 +5,6 @@ import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { HavenError } from '../core/errors.ts'
 import type {
   CommitRange,
-  CommitStore,
   StoreChange,
   StoredCommit,
   StoredDescriptor,
@@ -34,6 +33,7 @@ import {
   shortIdBytes,
 } from './layout.ts'
 import type { KeyRange } from './layout.ts'
+import type { MeshStore, VerifyReport } from './mesh-store.ts'
 import { openDatabase } from './open-database.ts'
 import type { OpenReport, OpenedDatabase } from './open-database.ts'
 import { RowSealer, decodeContext, decodeNamed } from './sealed-row.ts'
@@ -59,33 +59,6 @@ export interface LevelStoreInjected extends LevelStoreOptions {
   readonly db: Database
 }
 
-export interface LevelStore extends CommitStore {
-  readonly opening: OpenReport
-  /** Why every batch fails until the store is opened again; reading goes on. */
-  readonly failure: HavenError | undefined
-  /** The end of the unbroken chain of intact commits that begins after `from` (or with the feed). */
-  tipOf(feed: string, from?: Place): Promise<Place>
-  /**
-   * Checks the last commits of every feed, for the start: places where commits are missing between commits, or where one
-   * was that is gone. A replica that holds only a part of a feed finds its floors among them.
-   */
-  verifyTails(): Promise<Hole[]>
-  /**
-   * Checks everything that was not checked before: file checksums, then every feed from where the last check ended.
-   * Takes its time, and goes on at the next call after it was aborted.
-   */
-  verifyInBackground(signal: AbortSignal, onHole: (hole: Hole) => void): Promise<VerifyReport>
-}
-
-interface VerifyReport {
-  /** Aborted otherwise. */
-  readonly isComplete: boolean
-  /** Files are damaged: the next start makes the database anew. */
-  readonly filesDamaged: boolean
-  readonly commits: number
-  readonly holes: number
-}
-
 /**
  * Opens the store, and repairs what can be repaired. Batches fail with `DISK_FULL` from the start while there is no room
  * to work in.
@@ -95,7 +68,7 @@ interface VerifyReport {
  */
 export async function openLevelStore(
   options: LevelStoreOnDisk | LevelStoreInjected,
-): Promise<LevelStore> {
+): Promise<MeshStore> {
   const opened =
     'db' in options
       ? injected(options.db)
@@ -134,7 +107,7 @@ function ignoreDamage(): void {
   // The reader sees that the row is missing.
 }
 
-class LevelCommitStore implements LevelStore {
+class LevelCommitStore implements MeshStore {
   readonly opening: OpenReport
   readonly #db: Database
   readonly #opened: OpenedDatabase

@@ -6,7 +6,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import type { Damage } from '../../src/store/damage.ts'
 import { openLevelStore } from '../../src/store/level-store.ts'
-import type { LevelStore } from '../../src/store/level-store.ts'
+import type { MeshStore } from '../../src/store/mesh-store.ts'
 import type { Hole } from '../../src/store/feed-check.ts'
 import { chainOf, feedA, putCommit } from '../contract/commit-store-contract.ts'
 import { scratchDirectory } from './scratch.ts'
@@ -32,7 +32,7 @@ beforeAll(async () => {
 afterAll(() => rm(original, { recursive: true, force: true }))
 
 interface Outcome {
-  readonly store: LevelStore
+  readonly store: MeshStore
   readonly commits: number
   readonly tip: number
   readonly holes: Hole[]
@@ -67,7 +67,7 @@ function expectNothingSilent({ store, commits, tip, holes, damage }: Outcome): v
   )
 }
 
-async function expectWritable(store: LevelStore): Promise<void> {
+async function expectWritable(store: MeshStore): Promise<void> {
   await store.batch(chain.slice(0, 10).map(putCommit))
   await store.batch(chain.map(putCommit))
   expect((await store.tipOf(feedA)).seq).toBe(commitCount)
