@@ -7,9 +7,9 @@ import { decodeRecordState, encodeRecordState } from '../../src/records/record-b
 import { emptyRecord } from '../../src/records/record-state.ts'
 import { builtInReading } from '../../src/records/schema/schema-book.ts'
 import { openLevelStore } from '../../src/store/level-store.ts'
-import type { LevelStore } from '../../src/store/level-store.ts'
+import type { MeshStore } from '../../src/store/mesh-store.ts'
 
-async function emptyStore(): Promise<LevelStore> {
+async function emptyStore(): Promise<MeshStore> {
   const store = await openLevelStore({ db: new MemoryLevel(), storeKey: new Uint8Array(32) })
   onTestFinished(() => store.close())
   return store
@@ -19,7 +19,7 @@ interface Schema {
   digest: string
 }
 
-async function indexOn(store: LevelStore, schema: Schema, isEmpty = false): Promise<ConflictIndex> {
+async function indexOn(store: MeshStore, schema: Schema, isEmpty = false): Promise<ConflictIndex> {
   const reading = () => ({ ...builtInReading, digest: schema.digest })
   const rows = { encoded: encodeRecordState, decoded: decodeRecordState }
   const index = new ConflictIndex('c', { store, reading, rows })

@@ -8,7 +8,7 @@ import { encodeChecked } from '../../src/store/checked-row.ts'
 import type { Damage } from '../../src/store/damage.ts'
 import { formatKey, placeKey } from '../../src/store/layout.ts'
 import { openLevelStore } from '../../src/store/level-store.ts'
-import type { LevelStore } from '../../src/store/level-store.ts'
+import type { MeshStore } from '../../src/store/mesh-store.ts'
 import {
   chainOf,
   commitOf,
@@ -32,7 +32,7 @@ commitStoreContract('a store on disk', async () =>
 
 interface InMemory {
   readonly db: MemoryLevel<Uint8Array, Uint8Array>
-  readonly store: LevelStore
+  readonly store: MeshStore
   readonly damage: Damage[]
 }
 
@@ -245,7 +245,7 @@ describe('checking feeds', () => {
     return memory
   }
 
-  async function holesIn(store: LevelStore): Promise<string[]> {
+  async function holesIn(store: MeshStore): Promise<string[]> {
     const holes: string[] = []
     const { signal } = new AbortController()
     const { isComplete } = await store.verifyInBackground(signal, ({ from, to }) =>

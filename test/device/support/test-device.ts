@@ -21,7 +21,7 @@ import { DeviceKeys } from '../../../src/identity/device-key.ts'
 import { meshCollectionId } from '../../../src/identity/names.ts'
 import { ContentSum } from '../../../src/records/content-hash.ts'
 import { openLevelStore } from '../../../src/store/level-store.ts'
-import type { LevelStore } from '../../../src/store/level-store.ts'
+import type { MeshStore } from '../../../src/store/mesh-store.ts'
 import type { Mark, MarkContent } from '../../../src/store/mark.ts'
 import type { Link, LinkHandler } from '../../../src/sync/link.ts'
 import { segmentHolding } from '../../../src/sync/receiver.ts'
@@ -145,7 +145,7 @@ export class TestDevice {
   readonly failures: unknown[] = []
   /** Edits of documents that could not be stored. */
   readonly problems: EditProblem[] = []
-  store!: LevelStore
+  store!: MeshStore
   runtime!: MeshRuntime
   operations!: RecordOperations
   docs!: LiveDocs
@@ -160,7 +160,7 @@ export class TestDevice {
     offerDocuments(this, () => this.docs)
   }
 
-  async start(prepare: (store: LevelStore) => Promise<void>, image?: Image): Promise<void> {
+  async start(prepare: (store: MeshStore) => Promise<void>, image?: Image): Promise<void> {
     this.#db = new MemoryLevel<Uint8Array, Uint8Array>()
     for (const [key, value] of image?.rows ?? []) await this.#db.put(key, value, binary)
     this.#mark = image?.mark
