@@ -57,12 +57,18 @@ export class Announcer {
     )
   }
 
-  due(nowMs: number): Announcement | undefined {
-    if (this.#changedMs === undefined) return undefined
-    if (!this.#contactEnded && nowMs < this.wakeAtMs()) return undefined
+  /** Whether it is time to announce; true once for what has changed. */
+  isDue(nowMs: number): boolean {
+    if (this.#changedMs === undefined) return false
+    if (!this.#contactEnded && nowMs < this.wakeAtMs()) return false
     this.#changedMs = undefined
     this.#firstChangedMs = undefined
     this.#contactEnded = false
+    return true
+  }
+
+  /** What there is to say now; undefined: no more than was said last. */
+  create(nowMs: number): Announcement | undefined {
     const { digest, commits } = this.#replica
     const parts = {
       incarnation: this.#authority.incarnation,
@@ -72,21 +78,26 @@ export class Announcer {
     }
     // An empty clock, or the same as before, is no news.
     if (commits === 0 || sayingOf(parts) === this.#lastSaid) return undefined
-    this.#lastNumber = announcementNumber(this.#lastNumber, this.#authority.generation, nowMs)
-    const announcement = createAnnouncement(
+    const number = announcementNumber(this.#lastNumber, this.#authority.generation, nowMs)
+    this.#book.rememberOwn(digest, this.#replica.clock)
+    return createAnnouncement(
       {
         ...parts,
         mesh: this.#authority.mesh,
-        number: this.#lastNumber,
+        number,
         timeMs: Math.max(0, Math.floor(nowMs)),
       },
       this.#authority.keys.signing,
     )
+  }
+
+  /** @returns false for one that is older than what was said before */
+  announced(announcement: Announcement, nowMs: number): boolean {
+    if (announcement.number <= this.#lastNumber) return false
     this.#announcedMs = nowMs
-    this.#lastSaid = sayingOf(parts)
-    this.#book.rememberOwn(digest, this.#replica.clock)
-    this.#book.announced(announcement)
-    return announcement
+    this.#lastNumber = announcement.number
+    this.#lastSaid = sayingOf(announcement)
+    return this.#book.announced(announcement)
   }
 }
 

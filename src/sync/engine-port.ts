@@ -47,6 +47,8 @@ export interface EngineOptions {
   readonly authority: Authority
   readonly random: Random
   readonly intake?: Intake | undefined
+  /** Other processes speak for this device too, from the same store: announcements are made by who keeps their numbers (`announce`). */
+  readonly isShared?: boolean | undefined
 }
 
 /**
@@ -130,8 +132,15 @@ export type Output =
       readonly commits: readonly StoredCommit[]
       readonly chains: readonly FeedChain[]
     }
-  /** What may be lost and rebuilt: no fsync, no answer. */
-  | { readonly type: 'remember'; readonly name: string; readonly value: Uint8Array }
+  /** What may be lost and rebuilt: no fsync, no answer. Of several values of a name that with the greatest order is the newest. */
+  | {
+      readonly type: 'remember'
+      readonly name: string
+      readonly value: Uint8Array
+      readonly order: number
+    }
+  /** It is time to say what is held: `announcement` makes what there is to say, and `announced` passes it on. */
+  | { readonly type: 'announce' }
   | { readonly type: 'load'; readonly token: number; readonly request: LoadRequest }
   | { readonly type: 'wakeAt'; readonly ms: number }
   | { readonly type: 'notify'; readonly notification: Notification }

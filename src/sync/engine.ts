@@ -7,10 +7,13 @@
  */
 import { assert, HavenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
+import type { FeedChain } from '../feed/chain.ts'
 import { decodeDescriptor } from '../feed/descriptor.ts'
+import type { FeedDescriptor } from '../feed/descriptor.ts'
 import { differenceFrom } from '../feed/vector-clock.ts'
 import type { ClockEntry, VectorClock } from '../feed/vector-clock.ts'
 import { decodeAnnouncement } from './announcement.ts'
+import type { Announcement } from './announcement.ts'
 import { Announcer } from './announcer.ts'
 import { ClockBook } from './clock-book.ts'
 import type { Claim } from './clock-book.ts'
@@ -38,12 +41,14 @@ type Plain = Exclude<Section, { tag: 'run' }>
 
 /** What a message has around its sections. */
 const messageOverheadBytes = 1024
+const noChains: ReadonlyMap<string, FeedChain> = new Map()
 
 export class SyncEngine {
   readonly replica = new Replica()
   readonly book = new ClockBook(this.replica)
   readonly #authority: Authority
   readonly #intake: Intake
+  readonly #isShared: boolean
   readonly #outputs: Output[] = []
   readonly #sessions = new Map<string, Session>()
   readonly #loads = new Map<number, (result: LoadResult | undefined, nowMs: number) => void>()
@@ -59,6 +64,7 @@ export class SyncEngine {
   constructor(options: EngineOptions) {
     this.#authority = options.authority
     this.#intake = options.intake ?? (() => limits.windowMaxBytes)
+    this.#isShared = options.isShared ?? false
     this.#wants = new WantPlanner(this.replica, (collection) =>
       this.#authority.priorityOf(collection),
     )
@@ -162,15 +168,53 @@ export class SyncEngine {
     this.#settle(nowMs)
   }
 
-  persisted(token: number, error: HavenError | undefined, nowMs: number): void {
+  /**
+   * @param merged - where several processes share the store: the chains that it made of this batch and what it had, where those are others than
+   *   the batch said
+   */
+  persisted(
+    token: number,
+    error: HavenError | undefined,
+    nowMs: number,
+    merged: ReadonlyMap<string, FeedChain> = noChains,
+  ): void {
     if (error !== undefined) {
       this.#storeFailed = true
       this.replica.forgetStaged()
       this.#receiver.failed()
       for (const session of this.#sessions.values()) this.#end(session, error.code, nowMs)
     } else {
-      for (const feed of this.#receiver.persisted(token)) this.#advanced(feed, false, nowMs)
+      for (const feed of this.#receiver.persisted(token, merged)) this.#advanced(feed, false, nowMs)
     }
+    this.#settle(nowMs)
+  }
+
+  /** Another process has stored these, durably, in the store that this one shares with it. */
+  adopted(
+    descriptors: readonly FeedDescriptor[],
+    chains: readonly FeedChain[],
+    nowMs: number,
+  ): void {
+    for (const descriptor of descriptors) this.replica.addDescriptor(descriptor)
+    for (const chain of chains) {
+      const had = this.replica.chain(chain.feed)
+      if (chain.equals(had)) continue
+      this.#receiver.adopted(chain)
+      if (chain.segments.length > Math.max(1, had.segments.length))
+        this.#notify({ kind: 'forked', feed: chain.feed })
+      this.#advanced(chain.feed, false, nowMs)
+    }
+    this.#settle(nowMs)
+  }
+
+  /** What this device has to announce; undefined: no more than it announced last. It counts when it is `announced`. */
+  announcement(nowMs: number): Announcement | undefined {
+    return this.#announcer.create(nowMs)
+  }
+
+  /** An announcement of this device is durable, by whichever process. */
+  announced(bytes: Uint8Array, nowMs: number): void {
+    this.#announceOwn(decodeAnnouncement(bytes, this.#authority.mesh), nowMs)
     this.#settle(nowMs)
   }
 
@@ -712,12 +756,11 @@ export class SyncEngine {
 
   /** After each input: says what is to be said, announces what is due, and asks to be woken. */
   #settle(nowMs: number): void {
-    const announcement = this.#announcer.due(nowMs)
-    if (announcement !== undefined) {
-      this.#remember(announcement.device)
-      for (const session of this.#sessions.values()) {
-        if (session.state === 'open')
-          session.announcementsOut.set(announcement.device, announcement)
+    if (this.#announcer.isDue(nowMs)) {
+      if (this.#isShared) this.#outputs.push({ type: 'announce' })
+      else {
+        const announcement = this.#announcer.create(nowMs)
+        if (announcement !== undefined) this.#announceOwn(announcement, nowMs)
       }
     }
     const open = [...this.#sessions.values()].filter((session) => session.state === 'open')
@@ -732,6 +775,14 @@ export class SyncEngine {
     if (wakeAtMs !== this.#wakeAtMs) {
       this.#wakeAtMs = wakeAtMs
       if (wakeAtMs !== Infinity) this.#outputs.push({ type: 'wakeAt', ms: wakeAtMs })
+    }
+  }
+
+  #announceOwn(announcement: Announcement, nowMs: number): void {
+    if (!this.#announcer.announced(announcement, nowMs)) return
+    this.#remember(announcement.device)
+    for (const session of this.#sessions.values()) {
+      if (session.state === 'open') session.announcementsOut.set(announcement.device, announcement)
     }
   }
 
@@ -832,8 +883,9 @@ export class SyncEngine {
 
   #remember(device: string): void {
     const value = this.book.encodeEntry(device)
+    const order = this.book.entries.get(device)?.announcement?.number ?? 0
     if (value !== undefined)
-      this.#outputs.push({ type: 'remember', name: `clock/${device}`, value })
+      this.#outputs.push({ type: 'remember', name: `clock/${device}`, value, order })
   }
 
   #fail(session: Session, error: unknown, nowMs: number): void {

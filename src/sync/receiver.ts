@@ -84,19 +84,33 @@ export class Receiver {
   /**
    * What a persist had staged is durable.
    *
+   * @param merged - chains that have become others than what was staged, since other processes write to the store too
    * @returns the feeds that advanced
    */
-  persisted(token: number): string[] {
+  persisted(token: number, merged: ReadonlyMap<string, FeedChain>): string[] {
     const persist = this.#persists.get(token)
     this.#persists.delete(token)
     if (persist === undefined) return []
     this.#ports.durable(persist.link, persist.bytes)
     if (persist.chain === undefined) return []
-    this.#ports.replica.durable(persist.chain)
-    this.#askedMore.delete(persist.chain.feed)
+    const { feed } = persist.chain
+    const other = merged.get(feed)
+    if (other === undefined) this.#ports.replica.durable(persist.chain)
+    else this.adopted(other)
+    this.#askedMore.delete(feed)
     this.#ports.notify({ kind: 'stored', commits: persist.commits })
-    if (persist.forked) this.#ports.notify({ kind: 'forked', feed: persist.chain.feed })
-    return [persist.chain.feed]
+    if (persist.forked) this.#ports.notify({ kind: 'forked', feed })
+    return [feed]
+  }
+
+  /** A chain is durable that was not staged here. */
+  adopted(chain: FeedChain): void {
+    const { replica } = this.#ports
+    replica.durable(chain)
+    // What is on its way to the disk will be part of what comes back from there.
+    const isOnItsWay = [...this.#persists.values()].some((each) => each.chain?.feed === chain.feed)
+    if (!isOnItsWay) replica.stage(chain)
+    this.#askedMore.delete(chain.feed)
   }
 
   failed(): void {
