@@ -83,14 +83,19 @@ export class ControlPlane implements Authority {
   // ---- keys ----
 
   async restore(): Promise<void> {
-    for (const { name, value } of await this.#options.store.secrets('epoch/')) {
-      this.#hold(name.slice('epoch/'.length), value)
-    }
-    this.#renewDiscovery()
+    await this.restoreKeys()
     for (const descriptor of this.#options.replica.descriptors()) {
       if (bytesToHex(descriptor.collection) === this.meshCollection) await this.read(descriptor)
     }
     this.#evaluate()
+  }
+
+  /** Takes in what keys are in the store. */
+  async restoreKeys(): Promise<void> {
+    for (const { name, value } of await this.#options.store.secrets('epoch/')) {
+      this.#hold(name.slice('epoch/'.length), value)
+    }
+    this.#renewDiscovery()
   }
 
   #hold(epoch: string, row: Uint8Array): void {

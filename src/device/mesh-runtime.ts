@@ -14,10 +14,12 @@ import type { FeedDescriptor } from '../feed/descriptor.ts'
 import { factTypes } from '../identity/control-fact.ts'
 import type { Fact } from '../identity/control-fact.ts'
 import type { DeviceKeys } from '../identity/device-key.ts'
+import { meshCollectionId } from '../identity/names.ts'
 import { sealFactText } from '../identity/sealed-fact.ts'
 import { emptyRecord } from '../records/record-state.ts'
 import type { RecordState } from '../records/record-state.ts'
 import type { MeshStore } from '../store/mesh-store.ts'
+import type { SharedStore } from '../store/shared-store.ts'
 import type { Damage } from '../store/damage.ts'
 import type { Mark } from '../store/mark.ts'
 import type { Intake, Notification } from '../sync/engine-port.ts'
@@ -29,6 +31,7 @@ import { InvitationBook } from './invitation-book.ts'
 import { Inviter } from './inviter.ts'
 import { Integrator } from './integrator.ts'
 import { Mutex } from './mutex.ts'
+import { OtherProcesses } from './other-processes.ts'
 import { OwnFeeds } from './own-feeds.ts'
 import type { OwnMembership } from './own-membership.ts'
 import { PeerBook } from './peer-book.ts'
@@ -48,6 +51,8 @@ type Timeless<E> = E extends unknown ? Omit<E, 'time'> : never
 
 export interface RuntimeOptions {
   readonly store: MeshStore
+  /** The same store, where other processes work on it as this very member. */
+  readonly shared?: SharedStore | undefined
   readonly keys: DeviceKeys
   readonly membership: OwnMembership
   readonly mark: Mark | undefined
@@ -81,6 +86,8 @@ export class MeshRuntime {
   readonly peers: PeerBook
   readonly inviter: Inviter
   readonly #options: RuntimeOptions
+  /** Where there may be some. */
+  readonly others: OtherProcesses | undefined
   readonly #ownFeeds: OwnFeeds
   readonly #repair: FeedRepair
   readonly #lock = new Mutex()
@@ -95,6 +102,7 @@ export class MeshRuntime {
     this.#options = options
     const { store, keys, membership, clock, random, timers } = options
     this.#invitations = new InvitationBook(store)
+    this.others = options.shared && this.#othersOn(options.shared)
     // The engine owns the replica, and asks the control plane, which needs the replica.
     const authority: { control?: ControlPlane } = {}
     this.driver = new SyncDriver({
@@ -110,6 +118,7 @@ export class MeshRuntime {
         this.#failed(error)
       },
       intake: options.intake,
+      others: this.others,
     })
     const { replica } = this.driver.engine
     this.control = new ControlPlane({
@@ -131,6 +140,7 @@ export class MeshRuntime {
       keys,
       mesh: this.control.mesh,
       mark: options.mark,
+      isShared: this.others !== undefined,
       random,
       notice: (code, message) => {
         this.notice(code, message)
@@ -283,9 +293,31 @@ export class MeshRuntime {
         if (!isHavenError(error)) throw error
       }
     }
+    this.others?.start(this.driver.engine)
     await this.#keysMoved()
     this.integrator.wake([])
     await this.introduce()
+  }
+
+  #othersOn(store: SharedStore): OtherProcesses {
+    return new OtherProcesses({
+      store,
+      clock: this.#options.clock,
+      meshCollection: meshCollectionId(this.#options.membership.mesh),
+      pump: () => {
+        this.driver.pump()
+      },
+      controlStored: (commits) =>
+        this.#control(async () => {
+          // Who stored them may have had keys that this process has not.
+          await this.control.restoreKeys()
+          this.control.stored(commits)
+          await this.#keysMoved()
+        }),
+      failed: (error) => {
+        this.#failed(error)
+      },
+    })
   }
 
   /** The store came across a damaged row. */
@@ -689,6 +721,7 @@ export class MeshRuntime {
     this.peers.close()
     await this.#repair.stop()
     await this.driver.stop()
+    await this.others?.close()
     await this.#controlWork
     await this.integrator.idle()
     await this.#lock.run(() => Promise.resolve())

@@ -10,7 +10,7 @@ import type { Random } from '../core/environment.ts'
 import { startPlace } from '../feed/chain.ts'
 import type { Place } from '../feed/chain.ts'
 import { decodeHeader } from '../feed/commit.ts'
-import type { CommitStore } from '../feed/commit-store.ts'
+import type { CommitStore, StoreChange } from '../feed/commit-store.ts'
 import { createDescriptor } from '../feed/descriptor.ts'
 import type { FeedDescriptor, Lane } from '../feed/descriptor.ts'
 import type { DeviceKeys } from '../identity/device-key.ts'
@@ -43,6 +43,8 @@ export interface OwnFeedsOptions {
   readonly keys: DeviceKeys
   readonly mesh: Uint8Array
   readonly mark: Mark | undefined
+  /** Other processes write on the same store as this device: each in feeds of its own. What they announce, they announce as one incarnation. */
+  readonly isShared?: boolean | undefined
   readonly random: Random
   readonly notice: (code: string, message: string) => void
   /** There are new feeds from now on. */
@@ -52,23 +54,31 @@ export interface OwnFeedsOptions {
 export class OwnFeeds {
   readonly #options: OwnFeedsOptions
   readonly #feeds = new Map<string, OwnFeed>()
+  /** That which writes. */
   #incarnation: Incarnation = { id: '', generation: 0, previous: '' }
+  /** As the store has it. */
+  #stored = this.#incarnation
   #integrator: Integrator | undefined
 
   constructor(options: OwnFeedsOptions) {
     this.#options = options
   }
 
+  /** That which announces. */
   get incarnation(): { id: string; generation: number } {
-    return this.#incarnation
+    return this.#options.isShared === true ? this.#stored : this.#incarnation
   }
 
   /** Decides whether the store may go on where it is. */
   async restore(integrator: Integrator): Promise<void> {
     this.#integrator = integrator
     const { store, replica, mark, keys } = this.#options
-    const row = await store.meta('incarnation')
-    if (row !== undefined) this.#incarnation = decodeIncarnation(row)
+    const row = await store.meta(incarnationName)
+    if (row !== undefined) this.#incarnation = this.#stored = decodeIncarnation(row)
+    if (this.#options.isShared === true) {
+      await this.#begin(undefined)
+      return
+    }
     const own = [...replica.descriptors()].filter(({ device }) =>
       equalBytes(device, keys.signing.publicKey),
     )
@@ -110,9 +120,10 @@ export class OwnFeeds {
       previous: previous.id,
     }
     this.#feeds.clear()
-    await store.batch([
-      { kind: 'meta', name: 'incarnation', value: encodeIncarnation(this.#incarnation) },
-    ])
+    if (this.#options.isShared !== true || this.#stored.id === '') {
+      this.#stored = this.#incarnation
+      await store.batch([incarnationChange(this.#incarnation)])
+    }
     this.#options.begun()
     if (reason !== undefined) {
       this.#options.notice(
@@ -235,6 +246,17 @@ export class OwnFeeds {
 
 function feedKey(collection: string, lane: Lane): string {
   return `${collection}/${lane}`
+}
+
+const incarnationName = 'incarnation'
+
+function incarnationChange(incarnation: Incarnation): StoreChange {
+  return { kind: 'meta', name: incarnationName, value: encodeIncarnation(incarnation) }
+}
+
+/** What a store begins with that several processes will work on. */
+export function firstIncarnation(random: Random): StoreChange {
+  return incarnationChange({ id: bytesToHex(random.bytes(16)), generation: 0, previous: '' })
 }
 
 function encodeIncarnation({ id, generation, previous }: Incarnation): Uint8Array {

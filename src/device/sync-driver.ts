@@ -20,6 +20,7 @@ import type {
 } from '../sync/engine-port.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
 import type { Random } from '../core/environment.ts'
+import type { OtherProcesses } from './other-processes.ts'
 
 export interface SyncDriverOptions {
   readonly authority: Authority
@@ -30,6 +31,8 @@ export interface SyncDriverOptions {
   readonly notified: (notification: Notification) => void
   /** How much peers may send; default: as much as goes through. */
   readonly intake?: Intake | undefined
+  /** Where other processes work on the same store. */
+  readonly others?: OtherProcesses | undefined
   /** The store did not take what peers had sent. */
   readonly failed?: (error: HavenError) => void
 }
@@ -49,8 +52,8 @@ export class SyncDriver {
 
   constructor(options: SyncDriverOptions) {
     this.#options = options
-    const { authority, random, intake } = options
-    this.engine = new SyncEngine({ authority, random, intake })
+    const { authority, random, intake, others } = options
+    this.engine = new SyncEngine({ authority, random, intake, isShared: others !== undefined })
   }
 
   /** For the mesh: a link is up. */
@@ -122,7 +125,10 @@ export class SyncDriver {
         if (!this.#persisting) this.#persistsDone = this.#persistAll()
         return
       case 'remember':
-        void this.#remember(output.name, output.value)
+        void this.#remember(output)
+        return
+      case 'announce':
+        this.#options.others?.announce()
         return
       case 'load':
         void this.#load(output.token, output.request)
@@ -176,15 +182,17 @@ export class SyncDriver {
             : new HavenError('STORE_FAILED', 'The store failed.', { cause: error })
       }
       if (failure !== undefined) this.#options.failed?.(failure)
-      for (const { token } of group) this.engine.persisted(token, failure, this.#now())
+      const merged = failure === undefined ? this.#options.others?.merged() : undefined
+      for (const { token } of group) this.engine.persisted(token, failure, this.#now(), merged)
+      this.#options.others?.adopt()
       this.pump()
     }
     this.#persisting = false
   }
 
-  async #remember(name: string, value: Uint8Array): Promise<void> {
+  async #remember({ name, value, order }: Extract<Output, { type: 'remember' }>): Promise<void> {
     try {
-      await this.#options.store.batch([{ kind: 'meta', name, value }], { sync: false })
+      await this.#options.store.batch([{ kind: 'meta', name, value, order }], { sync: false })
     } catch {
       // It is only remembered: it will be heard again.
     }

@@ -272,39 +272,74 @@ export class ClockBook {
     bytes: Uint8Array,
     decodeAnnouncement: (bytes: Uint8Array) => Announcement,
   ): void {
-    const reader = new ByteReader(bytes, 'remembered announcement')
-    const announcementBytes = reader.lengthPrefixed(limits.announcementBytes)
     const entry = this.#entry(device)
     if (entry === undefined) return
-    if (announcementBytes.length > 0) entry.announcement = decodeAnnouncement(announcementBytes)
-    if (reader.u8() === 1) {
-      const digest = bytesToHex(reader.bytes(16))
-      const timeMs = reader.u64()
-      const clock = clockOf(readEntries(reader))
-      entry.known = { digest, clock, ...readTimes(reader, timeMs) }
-      if (reader.remaining > 0) {
-        entry.outdatedUpTo = reader.varint() - 1
-        entry.older = readOlderClaims(reader)
-      }
-    }
+    Object.assign(entry, decodeEntry(bytes, decodeAnnouncement))
     this.#gossipDigest = undefined
+  }
+
+  /**
+   * Takes in what another process of this device remembers.
+   *
+   * @returns whether the announcement in it was news
+   */
+  mergeEntry(
+    device: string,
+    bytes: Uint8Array,
+    decodeAnnouncement: (bytes: Uint8Array) => Announcement,
+  ): boolean {
+    const { announcement, known } = decodeEntry(bytes, decodeAnnouncement)
+    const isNews = announcement !== undefined && this.announced(announcement)
+    const entry = this.#entry(device)
+    if (known === undefined || entry === undefined) return isNews
+    if (known.digest === entry.announcement?.clockDigest) this.announcedClock(device, known.clock)
+    else if (announcement?.incarnation === entry.announcement?.incarnation) {
+      if (known.last.timeMs > (entry.known?.last.timeMs ?? -1))
+        this.learned(device, known.digest, known.clock, known.last)
+    }
+    return isNews
   }
 
   #entry(device: string): BookEntry | undefined {
     let entry = this.entries.get(device)
     if (entry === undefined) {
       if (this.entries.size >= limits.announcements) return undefined
-      entry = {
-        announcement: undefined,
-        known: undefined,
-        older: [],
-        outdatedUpTo: -1,
-        outdated: undefined,
-      }
+      entry = emptyEntry()
       this.entries.set(device, entry)
     }
     return entry
   }
+}
+
+function emptyEntry(): BookEntry {
+  return {
+    announcement: undefined,
+    known: undefined,
+    older: [],
+    outdatedUpTo: -1,
+    outdated: undefined,
+  }
+}
+
+function decodeEntry(
+  bytes: Uint8Array,
+  decodeAnnouncement: (bytes: Uint8Array) => Announcement,
+): BookEntry {
+  const entry = emptyEntry()
+  const reader = new ByteReader(bytes, 'remembered announcement')
+  const announcementBytes = reader.lengthPrefixed(limits.announcementBytes)
+  if (announcementBytes.length > 0) entry.announcement = decodeAnnouncement(announcementBytes)
+  if (reader.u8() === 1) {
+    const digest = bytesToHex(reader.bytes(16))
+    const timeMs = reader.u64()
+    const clock = clockOf(readEntries(reader))
+    entry.known = { digest, clock, ...readTimes(reader, timeMs) }
+    if (reader.remaining > 0) {
+      entry.outdatedUpTo = reader.varint() - 1
+      entry.older = readOlderClaims(reader)
+    }
+  }
+  return entry
 }
 
 function readTimes(reader: ByteReader, timeMs: number): { first: Said; last: Said } {

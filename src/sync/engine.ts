@@ -83,6 +83,7 @@ export class SyncEngine {
     this.#receiver = new Receiver({
       replica: this.replica,
       authority: options.authority,
+      isShared: this.#isShared,
       persist: (persist) => {
         const token = this.#nextToken++
         this.#outputs.push({ type: 'persist', token, ...persist })
@@ -210,6 +211,19 @@ export class SyncEngine {
   /** What this device has to announce; undefined: no more than it announced last. It counts when it is `announced`. */
   announcement(nowMs: number): Announcement | undefined {
     return this.#announcer.create(nowMs)
+  }
+
+  /** What another process remembers of a device. */
+  heardElsewhere(device: string, bytes: Uint8Array, nowMs: number): void {
+    const isNews = this.book.mergeEntry(device, bytes, (announcement) =>
+      decodeAnnouncement(announcement, this.#authority.mesh),
+    )
+    const announcement = this.book.entries.get(device)?.announcement
+    if (!isNews || announcement === undefined) return
+    for (const session of this.#sessions.values()) {
+      if (session.state === 'open') session.announcementsOut.set(device, announcement)
+    }
+    this.#settle(nowMs)
   }
 
   /** An announcement of this device is durable, by whichever process. */

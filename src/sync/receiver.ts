@@ -20,6 +20,8 @@ import type { ShortPlace } from './section.ts'
 export interface ReceiverPorts {
   readonly replica: Replica
   readonly authority: Authority
+  /** See `EngineOptions`. */
+  readonly isShared: boolean
   persist(
     persist: Pick<Extract<Output, { type: 'persist' }>, 'descriptors' | 'commits' | 'chains'>,
   ): number
@@ -94,9 +96,12 @@ export class Receiver {
     this.#ports.durable(persist.link, persist.bytes)
     if (persist.chain === undefined) return []
     const { feed } = persist.chain
+    const had = this.#ports.replica.chain(feed)
     const other = merged.get(feed)
-    if (other === undefined) this.#ports.replica.durable(persist.chain)
-    else this.adopted(other)
+    if (other !== undefined) this.adopted(other)
+    // What was adopted since may have it already, and more.
+    else if (this.#ports.isShared && had.count > persist.chain.count) this.adopted(had)
+    else this.#ports.replica.durable(persist.chain)
     this.#askedMore.delete(feed)
     this.#ports.notify({ kind: 'stored', commits: persist.commits })
     if (persist.forked) this.#ports.notify({ kind: 'forked', feed })
