@@ -49,13 +49,20 @@ export class FeedRepair {
     }
     for (const { feed } of replica.descriptors())
       if (replica.chain(feed).segments.length === 0) suspects.add(feed)
-    if (store.opening.salvage !== undefined) {
-      for (const { feed } of replica.descriptors()) suspects.add(feed)
-      integrator.rebuildAll()
-      // A precaution after crashes in a row, or a repair: what was lost, if anything, the checks below say.
+    const { salvage } = store.opening
+    if (salvage?.isWhole === true) {
+      // What was derived is what it was: nobody has to wait for it.
       this.#options.notice(
         'STORE_REPAIRED',
-        'The store was put together again after crashes or damage. What may be missing comes from other devices.',
+        'The files of the store were replaced after several crashes in a row. Nothing is missing.',
+      )
+    } else if (salvage !== undefined) {
+      for (const { feed } of replica.descriptors()) suspects.add(feed)
+      integrator.rebuildAll()
+      // What was lost, if anything, the checks below say.
+      this.#options.notice(
+        'STORE_REPAIRED',
+        'The store was put together again after damage. What may be missing comes from other devices.',
       )
     }
     for (const feed of suspects) await this.#recheck(feed)

@@ -13,6 +13,7 @@ import { diskFullError, errorCodeOf, fileError, freeBytes, isDiskFull } from './
 import { busyError, lockDirectory } from './process-lock.ts'
 import { diskBudget, keepReserve, releaseReserve } from './reserve.ts'
 import type { DiskBudget } from './reserve.ts'
+import type { LiveFiles } from './level-files.ts'
 import { openRunJournal } from './run-journal.ts'
 import type { RunJournal } from './run-journal.ts'
 import { newestKept, salvage } from './salvage.ts'
@@ -22,8 +23,8 @@ export interface OpenReport {
   /** The database was created by this call. */
   readonly firstRun: boolean
   /**
-   * The database was damaged and is made anew of what could be read. Rows of every kind may be missing: what derives
-   * from commits should be derived again.
+   * The database was damaged and is made anew of what could be read. Unless it is whole, rows of every kind may be missing:
+   * what derives from commits should be derived again.
    */
   readonly salvage: SalvageReport | undefined
   /** The disk was too full to open the database without the reserve. */
@@ -103,6 +104,9 @@ async function openChecked(opening: Opening, reserveReleased: boolean): Promise<
   let salvaged: SalvageReport | undefined
   const damage = firstRun ? undefined : await findDamage(directory, state, journal)
   if (damage !== undefined) salvaged = await salvageNow(directory, journal, damage)
+  else if (!firstRun && journal.recentCrashes >= crashesToReplace) {
+    salvaged = await replaceIntact(directory, journal)
+  }
   await journal.start()
 
   let db: Database
@@ -157,9 +161,6 @@ async function findDamage(
 ): Promise<string | undefined> {
   if (state === 'moved-aside') return 'an earlier repair was interrupted'
   if (state === 'nothing') return 'the files of the database are gone'
-  if (journal.recentCrashes >= crashesToReplace && (await hasRoomForCopy(directory))) {
-    return `${journal.recentCrashes} runs within a minute ended without closing the store`
-  }
   const checkAll = journal.isSuspect || journal.recentCrashes >= crashesToCheck
   const { damage, intactTables } = await checkFiles(directory.databaseDirectory, {
     intactTables: checkAll ? new Set<number>() : journal.intactTables,
@@ -168,6 +169,17 @@ async function findDamage(
   })
   if (damage === undefined) await journal.clear(intactTables)
   return damage
+}
+
+/** No damage was found, but something ends one run after the other: LevelDB gets files that it has not seen before. */
+async function replaceIntact(
+  directory: DataDirectory,
+  journal: RunJournal,
+): Promise<SalvageReport | undefined> {
+  const live = await readLiveFiles(directory.databaseDirectory)
+  if (live === undefined || !(await hasRoomForCopy(directory))) return undefined
+  const reason = `${journal.recentCrashes} runs within a minute ended without closing the store`
+  return salvageNow(directory, journal, reason, live)
 }
 
 async function hasRoomForCopy({ databaseDirectory }: DataDirectory): Promise<boolean> {
@@ -182,8 +194,9 @@ async function salvageNow(
   directory: DataDirectory,
   journal: RunJournal,
   reason: string,
+  live?: LiveFiles,
 ): Promise<SalvageReport> {
-  const report = await salvage(directory, reason)
+  const report = await salvage(directory, reason, live)
   await journal.end(true)
   await journal.clear(new Set())
   return report

@@ -11,7 +11,7 @@ import type { BatchOperation } from './database.ts'
 import { syncDirectory } from './durable-file.ts'
 import { rowKinds } from './layout.ts'
 import { readBatch, readLog, readTable } from './level-files.ts'
-import type { RowVersion } from './level-files.ts'
+import type { LiveFiles, RowVersion } from './level-files.ts'
 
 export interface SalvageReport {
   /** For the log. */
@@ -19,6 +19,8 @@ export interface SalvageReport {
   /** The damaged files, for an expert; those of an earlier salvage are removed. `undefined`: there were none. */
   readonly keptAt: string | undefined
   readonly rows: number
+  /** Nothing was damaged: the new database has every row that the old one had, and no other. */
+  readonly isWhole: boolean
 }
 
 const batchBytes = 1024 * 1024
@@ -30,8 +32,16 @@ export async function newestKept(directory: DataDirectory): Promise<string | und
   return newest === undefined ? undefined : keptPath(directory, newest)
 }
 
-/** The database must not be open; afterwards there is one that opens. Can be interrupted and repeated. */
-export async function salvage(directory: DataDirectory, reason: string): Promise<SalvageReport> {
+/**
+ * The database must not be open; afterwards there is one that opens. Can be interrupted and repeated.
+ *
+ * @param live - of a database that was found intact, the files that are in use: what is left of others says how rows once were
+ */
+export async function salvage(
+  directory: DataDirectory,
+  reason: string,
+  live?: LiveFiles,
+): Promise<SalvageReport> {
   const database = directory.databaseDirectory
   const rebuilt = `${database}.new`
   const isThere = (await readdir(directory.path)).includes('db')
@@ -42,7 +52,7 @@ export async function salvage(directory: DataDirectory, reason: string): Promise
   }
   const keptAt = await newestKept(directory)
   await rm(rebuilt, { recursive: true, force: true })
-  const rows = await copyRows(keptAt, rebuilt)
+  const rows = await copyRows(keptAt, rebuilt, live)
   await syncDirectory(rebuilt)
   await rename(rebuilt, database)
   await syncDirectory(directory.path)
@@ -50,10 +60,14 @@ export async function salvage(directory: DataDirectory, reason: string): Promise
     const path = keptPath(directory, number)
     if (path !== keptAt) await rm(path, { recursive: true, force: true })
   }
-  return { reason, keptAt, rows }
+  return { reason, keptAt, rows, isWhole: live !== undefined }
 }
 
-async function copyRows(from: string | undefined, to: string): Promise<number> {
+async function copyRows(
+  from: string | undefined,
+  to: string,
+  live: LiveFiles | undefined,
+): Promise<number> {
   const db = new Level<Uint8Array, Uint8Array>(to, { compression: false, errorIfExists: true })
   await db.open()
   try {
@@ -65,7 +79,7 @@ async function copyRows(from: string | undefined, to: string): Promise<number> {
       pending = []
       bytes = 0
     }
-    for await (const row of from === undefined ? [] : rowsIn(from)) {
+    for await (const row of from === undefined ? [] : rowsIn(from, live)) {
       if (!newest.isNewest(row)) continue
       const { key, value } = row
       pending.push(value === undefined ? { type: 'del', key } : { type: 'put', key, value })
@@ -80,10 +94,12 @@ async function copyRows(from: string | undefined, to: string): Promise<number> {
 }
 
 /** Every version of every row in tables and logs, in no order. */
-async function* rowsIn(directory: string): AsyncGenerator<RowVersion> {
+async function* rowsIn(directory: string, live: LiveFiles | undefined): AsyncGenerator<RowVersion> {
   for (const name of (await readdir(directory)).toSorted()) {
-    const isTable = /^\d+\.(?:ldb|sst)$/.test(name)
-    if (!isTable && !/^\d+\.log$/.test(name)) continue
+    const [, digits, kind] = /^(\d+)\.(ldb|sst|log)$/.exec(name) ?? []
+    if (digits === undefined) continue
+    const isTable = kind !== 'log'
+    if (live !== undefined && !isInUse(Number(digits), isTable, live)) continue
     let file: Uint8Array
     try {
       file = new Uint8Array(await readFile(join(directory, name)))
@@ -94,6 +110,10 @@ async function* rowsIn(directory: string): AsyncGenerator<RowVersion> {
     if (isTable) yield* readTable(file).rows
     else for (const record of readLog(file).records) yield* readBatch(record) ?? []
   }
+}
+
+function isInUse(number: number, isTable: boolean, live: LiveFiles): boolean {
+  return isTable ? live.tableBytesByNumber.has(number) : number >= live.logNumber
 }
 
 /** Commits never change, so that only the other rows have to be remembered. */

@@ -88,3 +88,36 @@ describe('A write while records are built again', () => {
     })
   })
 })
+
+describe('A store that was opened after crashes', () => {
+  /** Whether records were derived again at a start at which the store said this. */
+  async function isBuiltAgain(isWhole: boolean): Promise<boolean> {
+    const mesh = await TestMesh.found(3)
+    const device = mesh.founder
+    await device.set('r', { name: '"Anna"' })
+    const image = await device.image()
+    await device.runtime.close()
+    let cleared = false
+    await device.start((store) => {
+      const clearRecords = store.clearRecords.bind(store)
+      store.clearRecords = (collection) => {
+        cleared = true
+        return clearRecords(collection)
+      }
+      const salvage = { reason: 'crashes', keptAt: undefined, rows: 1, isWhole }
+      Object.defineProperty(store, 'opening', { value: { ...store.opening, salvage } })
+      return Promise.resolve()
+    }, image)
+    expect(await name(device)).toEqual(['"Anna"', undefined, undefined])
+    expect(device.runtime.notices.map(({ code }) => code)).toContain('STORE_REPAIRED')
+    return cleared
+  }
+
+  it('has its records at once, where nothing was damaged', async () => {
+    expect(await isBuiltAgain(true)).toBe(false)
+  })
+
+  it('has them built again, where something may be missing', async () => {
+    expect(await isBuiltAgain(false)).toBe(true)
+  })
+})

@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { copyFile, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { openLevelStore } from '../../src/store/level-store.ts'
@@ -76,7 +78,33 @@ test('a store that keeps dying is made anew, without losing anything', async () 
   const store = await openLevelStore({ location, storeKey })
   onTestFinished(() => store.close())
   expect(store.opening.salvage?.reason).toMatch(/runs within a minute/)
+  expect(store.opening.salvage?.isWhole).toBe(true)
   expect((await store.tipOf(feedA)).seq).toBeGreaterThanOrEqual(acknowledged)
+})
+
+test('one that is made anew has what is in use, and nothing that an old file still says', async () => {
+  const locations = [await scratchDirectory(), await scratchDirectory()] as const
+  for (const [index, location] of locations.entries()) {
+    const store = await openLevelStore({ location, storeKey })
+    const rows = index === 0 ? ['a', 'b', 'c'] : ['old']
+    for (const name of rows)
+      await store.batch([{ kind: 'secret', name, value: Uint8Array.of(index) }])
+    await store.close()
+    // Opened again, what was in the log comes to lie in a table.
+    await (await openLevelStore({ location, storeKey })).close()
+  }
+  const [database, other] = locations.map((location) => join(location, 'db')) as [string, string]
+  const tables = (await readdir(other)).filter((name) => name.endsWith('.ldb'))
+  expect(tables).not.toEqual([])
+  for (const name of tables) await copyFile(join(other, name), join(database, `9${name}`))
+  const now = Date.now()
+  await writeFile(join(locations[0], 'runs'), JSON.stringify([now, now, now, now]))
+
+  const replaced = await openLevelStore({ location: locations[0], storeKey })
+  onTestFinished(() => replaced.close())
+  expect(replaced.opening.salvage?.isWhole).toBe(true)
+  expect(await replaced.secret('old')).toBeUndefined()
+  expect((await replaced.secrets('')).map(({ name }) => name)).toEqual(['a', 'b', 'c'])
 })
 
 test('a second process waits, and is told that the store is busy', async () => {
