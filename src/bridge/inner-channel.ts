@@ -66,18 +66,18 @@ const authDomain = 'havenmesh/bridge-auth/v1'
 export class ChannelGate {
   readonly #device: string
   readonly #agreement: AgreementKey
-  readonly #secret: Uint8Array
+  readonly #secrets: () => readonly Uint8Array[]
   readonly #random: Random
 
-  /** @param options.secret - 32 bytes that all processes of this server share */
+  /** @param options.secrets - of 32 bytes, which all processes of this server share; the first is used, any is taken */
   constructor(options: {
     readonly keys: DeviceKeys
-    readonly secret: Uint8Array
+    readonly secrets: () => readonly Uint8Array[]
     readonly random: Random
   }) {
     this.#device = options.keys.device
     this.#agreement = options.keys.agreement
-    this.#secret = options.secret
+    this.#secrets = options.secrets
     this.#random = options.random
   }
 
@@ -197,13 +197,17 @@ export class ChannelGate {
 
   #sealToSelf(domain: string, plaintext: Uint8Array): Uint8Array {
     const salt = this.#random.bytes(saltBytes)
-    const { key, nonce } = ownKey(this.#secret, salt, domain)
+    const { key, nonce } = ownKey(this.#secrets()[0]!, salt, domain)
     return concatBytes(salt, seal(key, nonce, plaintext, emptyBytes))
   }
 
   #openOwn(domain: string, sealed: Uint8Array): Uint8Array | undefined {
-    const { key, nonce } = ownKey(this.#secret, sealed.subarray(0, saltBytes), domain)
-    return open(key, nonce, sealed.subarray(saltBytes), emptyBytes)
+    for (const secret of this.#secrets()) {
+      const { key, nonce } = ownKey(secret, sealed.subarray(0, saltBytes), domain)
+      const opened = open(key, nonce, sealed.subarray(saltBytes), emptyBytes)
+      if (opened !== undefined) return opened
+    }
+    return undefined
   }
 }
 

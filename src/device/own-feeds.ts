@@ -248,7 +248,7 @@ function feedKey(collection: string, lane: Lane): string {
   return `${collection}/${lane}`
 }
 
-const incarnationName = 'incarnation'
+export const incarnationName = 'incarnation'
 
 function incarnationChange(incarnation: Incarnation): StoreChange {
   return { kind: 'meta', name: incarnationName, value: encodeIncarnation(incarnation) }
@@ -257,6 +257,13 @@ function incarnationChange(incarnation: Incarnation): StoreChange {
 /** What a store begins with that several processes will work on. */
 export function firstIncarnation(random: Random): StoreChange {
   return incarnationChange({ id: bytesToHex(random.bytes(16)), generation: 0, previous: '' })
+}
+
+/** What a store goes on with that was put back from a backup. @param row - what the backup says */
+export function incarnationAfter(row: Uint8Array, random: Random): StoreChange {
+  const { id, generation } = decodeIncarnation(row)
+  const next = { id: bytesToHex(random.bytes(16)), generation: generation + 1, previous: id }
+  return incarnationChange(next)
 }
 
 function encodeIncarnation({ id, generation, previous }: Incarnation): Uint8Array {

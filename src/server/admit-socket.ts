@@ -21,17 +21,25 @@ export function admitSocket(
   options: {
     readonly gate: ChannelGate
     readonly nowMs: () => number
-    readonly decide: (claim: Claim) => string
+    readonly decide: (claim: Claim) => Promise<string>
     readonly admitted: (device: AdmittedSocket) => void
     readonly refused: (code: string) => void
   },
 ): void {
   const { gate, nowMs } = options
   let hasTriedToken = false
-  const end = (code: string): void => {
+  let isDeciding = false
+  let hasEnded = false
+  /** It is no longer ours. */
+  const leave = (): void => {
+    hasEnded = true
     clearTimeout(late)
     socket.off('message', received)
     socket.off('close', gone)
+  }
+  const end = (code: string): void => {
+    if (hasEnded) return
+    leave()
     options.refused(code)
   }
   const late = setTimeout(() => {
@@ -40,7 +48,8 @@ export function admitSocket(
   }, limits.helloMs)
   const gone = () => end('PEER_CLOSED')
 
-  const heard = (message: Uint8Array): void => {
+  const heard = async (message: Uint8Array): Promise<void> => {
+    if (isDeciding) throw new HavenError('OUT_OF_ORDER', 'A device went on before it was let in.')
     const admission = gate.admit(message, nowMs())
     if (admission === undefined) {
       if (hasTriedToken) throw new HavenError('OUT_OF_ORDER', 'A device showed a second token.')
@@ -48,27 +57,28 @@ export function admitSocket(
       socket.send(answerTheChallenge)
       return
     }
-    const code = options.decide(admission.claim)
+    isDeciding = true
+    const code = await options.decide(admission.claim)
+    if (hasEnded) return
     socket.send(admission.reply(code))
     if (code !== '') {
       end(code)
       socket.close()
       return
     }
-    clearTimeout(late)
-    socket.off('message', received)
-    socket.off('close', gone)
+    leave()
     options.admitted(admission)
   }
-  const received = (data: Buffer, isBinary: boolean): void => {
+  const take = async (data: Buffer, isBinary: boolean): Promise<void> => {
     try {
-      if (isBinary) heard(data)
-      else throw new HavenError('MALFORMED', 'A message of the handshake was text.')
+      if (!isBinary) throw new HavenError('MALFORMED', 'A message of the handshake was text.')
+      await heard(data)
     } catch (error) {
       end(isHavenError(error) ? error.code : 'MALFORMED')
       socket.terminate()
     }
   }
+  const received = (data: Buffer, isBinary: boolean): void => void take(data, isBinary)
   socket.on('error', () => {
     // Its end is reported by `close`.
   })

@@ -17,7 +17,7 @@ export interface ChannelListenerOptions {
   readonly gate: ChannelGate
   readonly nowMs: () => number
   /** Why a device may not come in, as an error code; empty: it may. */
-  readonly decide: (claim: Claim) => string
+  readonly decide: (claim: Claim) => Promise<string>
   readonly accept: (link: Link, claim: Claim) => LinkHandler
   readonly log: ServerLog
 }
@@ -82,7 +82,8 @@ export class ChannelListener {
     admitSocket(socket, {
       gate,
       nowMs,
-      decide: (claim) => (this.#guard.deviceComes(claim.device) ? decide(claim) : 'LIMIT_EXCEEDED'),
+      decide: (claim) =>
+        this.#guard.deviceComes(claim.device) ? decide(claim) : Promise.resolve('LIMIT_EXCEEDED'),
       refused: (code) => {
         this.#strangers -= 1
         this.#refused(code)

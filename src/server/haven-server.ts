@@ -5,6 +5,7 @@ import { isHavenError } from '../core/errors.ts'
 import { ChannelGate } from '../bridge/inner-channel.ts'
 import type { Claim, ServerKeys } from '../bridge/inner-channel.ts'
 import type { MeshRuntime } from '../device/mesh-runtime.ts'
+import { Mutex } from '../device/mutex.ts'
 import { systemClock, systemRandom } from '../device/system.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
 import { ChannelListener } from './channel-listener.ts'
@@ -14,13 +15,14 @@ import type { QuotaLimits } from './quota.ts'
 import { Registrar } from './registrar.ts'
 import { ServedMesh } from './served-mesh.ts'
 import type { ServerLog, ServerMembership } from './served-mesh.ts'
-import { ServerDirectory } from './server-directory.ts'
+import { openServerHome } from './open-server-home.ts'
+import type { ServerPlace } from './open-server-home.ts'
+import type { ServerHome } from './server-home.ts'
 import { serverMetrics } from './server-metrics.ts'
-import type { Usage } from './usage.ts'
+import type { MeshUsage } from './usage.ts'
 
 export interface ServerOptions {
-  readonly dataDir: string
-  readonly passphrase?: string | undefined
+  readonly place: ServerPlace
   readonly host: string
   /** 0: any free one. */
   readonly port: number
@@ -34,14 +36,12 @@ export interface ServerOptions {
   readonly log: ServerLog
 }
 
-/** Two servers on one directory wait for each other this long. */
-const lockWaitMs = 5_000
-
 export class HavenServer {
   readonly #options: ServerOptions
-  readonly #directory: ServerDirectory
+  readonly #home: ServerHome
   readonly #meshes = new Map<string, ServedMesh>()
   readonly #http: Http
+  readonly #opening = new Mutex()
   #metrics: Http | undefined
   readonly #listener: ChannelListener
   /** Where devices reach it. */
@@ -50,48 +50,42 @@ export class HavenServer {
   metricsAddress: string | undefined
   #closing: Promise<void> | undefined
 
-  /** @throws HavenError `LISTEN_FAILED`, and those of {@link ServerDirectory.open} and of the stores */
+  /** @throws HavenError `LISTEN_FAILED`, and those of {@link openServerHome} and of the stores */
   static async start(options: ServerOptions): Promise<HavenServer> {
-    const { dataDir, passphrase } = options
-    const directory = await ServerDirectory.open(dataDir, {
-      passphrase,
-      random: systemRandom,
-      lockWaitMs,
-    })
+    const home = await openServerHome(options.place)
     let server: HavenServer | undefined
     try {
-      server = new HavenServer(options, directory)
+      server = new HavenServer(options, home)
       await server.#openMeshes()
       await server.#listen()
       return server
     } catch (error) {
-      if (server === undefined) directory.close()
+      if (server === undefined) await home.close()
       else await server.close()
       throw error
     }
   }
 
-  private constructor(options: ServerOptions, directory: ServerDirectory) {
+  private constructor(options: ServerOptions, home: ServerHome) {
     const { log, tls } = options
     this.#options = options
-    this.#directory = directory
+    this.#home = home
     this.#http = publicHttp({
       tls,
-      failing: () => [...this.#meshes.values()].filter((mesh) => mesh.failure !== undefined).length,
+      failing: () => this.#failing(),
     })
     const nowMs = (): number => systemClock.nowMs()
     const registrar = new Registrar({
-      directory,
+      home,
       nowMs,
       log,
       takeIn: (mesh, membership) => this.#takeIn(mesh, membership),
     })
     this.#listener = new ChannelListener({
       http: this.#http.server,
-      // New at each start and nowhere written down: what was recorded of connections can't be opened by who takes the machine later.
       gate: new ChannelGate({
-        keys: directory.secrets.keys,
-        secret: systemRandom.bytes(32),
+        keys: home.secrets.keys,
+        secrets: () => home.channelSecrets(),
         random: systemRandom,
       }),
       nowMs,
@@ -103,7 +97,7 @@ export class HavenServer {
 
   /** What devices know it by. */
   get keys(): ServerKeys {
-    const { device, agreement } = this.#directory.secrets.keys
+    const { device, agreement } = this.#home.secrets.keys
     return { device, agreementKey: agreement.publicKey }
   }
 
@@ -117,7 +111,7 @@ export class HavenServer {
     return this.#meshes.get(mesh)?.runtime
   }
 
-  usageOf(mesh: string): Usage | undefined {
+  usageOf(mesh: string): MeshUsage | undefined {
     return this.#meshes.get(mesh)?.usage
   }
 
@@ -127,16 +121,22 @@ export class HavenServer {
       this.#listener.close()
       await this.#http.close()
       await this.#metrics?.close()
-      this.#directory.close()
+      await this.#home.close()
     })()
     return this.#closing
   }
 
+  /** Meshes, or all that there is, that can't be served just now. */
+  async #failing(): Promise<number> {
+    if (!(await this.#home.isReachable())) return Math.max(1, this.#meshes.size)
+    return [...this.#meshes.values()].filter((mesh) => mesh.failure !== undefined).length
+  }
+
   async #openMeshes(): Promise<void> {
     const { log } = this.#options
-    for (const mesh of await this.#directory.meshes()) {
+    for (const mesh of await this.#home.meshes()) {
       try {
-        this.#meshes.set(mesh, await ServedMesh.open(this.#meshOptions(mesh)))
+        await this.#openMesh(mesh)
       } catch (error) {
         // Of one mesh: the others are served all the same.
         if (!isHavenError(error)) throw error
@@ -145,21 +145,44 @@ export class HavenServer {
     }
   }
 
-  #meshOptions(mesh: string) {
+  #openMesh(mesh: string, membership?: ServerMembership): Promise<ServedMesh> {
     const { log, quota } = this.#options
-    const { secrets } = this.#directory
-    return { mesh, directory: this.#directory.meshDirectory(mesh), secrets, quota, log }
+    return this.#opening.run(async () => {
+      const known = this.#meshes.get(mesh)
+      if (known !== undefined) return known
+      const opened = await ServedMesh.open({ mesh, home: this.#home, quota, log }, membership)
+      this.#meshes.set(mesh, opened)
+      return opened
+    })
   }
 
   async #takeIn(mesh: string, membership: ServerMembership): Promise<void> {
     const known = this.#meshes.get(mesh)
     if (known !== undefined) await known.renew(membership)
-    else this.#meshes.set(mesh, await ServedMesh.open(this.#meshOptions(mesh), membership))
+    else await this.#openMesh(mesh, membership)
   }
 
-  #verdictOn({ mesh, device, purpose }: Claim): string {
+  async #verdictOn({ mesh, device, purpose }: Claim): Promise<string> {
     if (purpose === 'register') return ''
-    return this.#meshes.get(mesh)?.verdictOn(device) ?? 'SERVER_UNKNOWN_MESH'
+    try {
+      const served = await this.#served(mesh)
+      // What another process has acknowledged to this device must not be asked for again.
+      await served?.refresh()
+      return served?.verdictOn(device) ?? 'SERVER_UNKNOWN_MESH'
+    } catch (error) {
+      if (isHavenError(error)) return error.code
+      throw error
+    }
+  }
+
+  /** A mesh may have been registered, or removed, with another process. */
+  async #served(mesh: string): Promise<ServedMesh | undefined> {
+    const known = this.#meshes.get(mesh)
+    if (!this.#home.isShared) return known
+    if ((await this.#home.meshes()).includes(mesh)) return known ?? this.#openMesh(mesh)
+    this.#meshes.delete(mesh)
+    await known?.close()
+    return undefined
   }
 
   #accept(link: Link, claim: Claim, registrar: Registrar): LinkHandler {
@@ -172,7 +195,8 @@ export class HavenServer {
     const listening = await this.#http.listen(host, port)
     this.address =
       publicUrl ?? `${tls === undefined ? 'http' : 'https'}://${reachable(host)}:${listening}`
-    await this.#directory.writeAddress(this.address)
+    // Of several processes that share a home none is what devices should dial, unless it says so.
+    if (!this.#home.isShared || publicUrl !== undefined) await this.#home.writeAddress(this.address)
     await this.#offerMetrics()
   }
 

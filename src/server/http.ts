@@ -30,14 +30,14 @@ export interface Http {
 /** What devices reach. @param options.failing - how many meshes can't be served just now */
 export function publicHttp(options: {
   readonly tls?: Tls | undefined
-  readonly failing: () => number
+  readonly failing: () => Promise<number>
 }): Http {
   const app = newApp(options.tls)
   // For whoever starts it anew when it hangs.
   app.get('/healthz', () => ({ status: 'ok' }))
   // For whoever sends devices to it.
   app.get('/readyz', async (_request, reply) => {
-    const failing = options.failing()
+    const failing = await options.failing()
     const status = failing === 0 ? 'ok' : 'failing'
     await reply.code(failing === 0 ? 200 : 503).send({ status, failing })
   })

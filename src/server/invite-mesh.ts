@@ -1,7 +1,8 @@
 /** Makes a code for one mesh, beside a running server or without one: nothing is written, since the secret follows from the server's keys. */
 import { encodeServerInvitation, newServerInvitation } from '../bridge/server-invitation.ts'
 import { rfc3339, systemClock, systemRandom } from '../device/system.ts'
-import { ServerDirectory } from './server-directory.ts'
+import { lookAtServerHome } from './open-server-home.ts'
+import type { ServerPlace } from './open-server-home.ts'
 
 export interface MeshInvitation {
   readonly code: string
@@ -11,25 +12,28 @@ export interface MeshInvitation {
 }
 
 /** @throws HavenError `NOT_FOUND` where no server has run, `KEYSTORE_UNREADABLE`, `USAGE` */
-export async function inviteMesh(options: {
-  readonly dataDir: string
-  readonly passphrase: string | undefined
-  readonly ttlMs: number
-}): Promise<MeshInvitation> {
-  const directory = await ServerDirectory.look(options.dataDir, options.passphrase)
-  const { keys, invitationKey } = directory.secrets
-  const invitation = newServerInvitation(
-    {
-      key: invitationKey,
-      server: { device: keys.device, agreementKey: keys.agreement.publicKey },
-      address: await directory.address(),
-      expiresAtMs: systemClock.nowMs() + options.ttlMs,
-    },
-    systemRandom,
-  )
-  return {
-    code: encodeServerInvitation(invitation),
-    address: invitation.address,
-    expires: rfc3339(invitation.expiresAtS * 1000),
+export async function inviteMesh(
+  place: ServerPlace,
+  { ttlMs }: { readonly ttlMs: number },
+): Promise<MeshInvitation> {
+  const home = await lookAtServerHome(place)
+  try {
+    const { keys, invitationKey } = home.secrets
+    const invitation = newServerInvitation(
+      {
+        key: invitationKey,
+        server: { device: keys.device, agreementKey: keys.agreement.publicKey },
+        address: await home.address(),
+        expiresAtMs: systemClock.nowMs() + ttlMs,
+      },
+      systemRandom,
+    )
+    return {
+      code: encodeServerInvitation(invitation),
+      address: invitation.address,
+      expires: rfc3339(invitation.expiresAtS * 1000),
+    }
+  } finally {
+    await home.close()
   }
 }

@@ -11,10 +11,10 @@ import { openEpochKey } from '../identity/epoch.ts'
 import { meshCollectionId } from '../identity/names.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
 import type { ServerMembership, ServerLog } from './served-mesh.ts'
-import type { ServerDirectory } from './server-directory.ts'
+import type { ServerHome } from './server-home.ts'
 
 export interface RegistrarOptions {
-  readonly directory: ServerDirectory
+  readonly home: ServerHome
   readonly nowMs: () => number
   /** Makes the server a member of the mesh, durably. */
   readonly takeIn: (mesh: string, membership: ServerMembership) => Promise<void>
@@ -66,12 +66,13 @@ export class Registrar {
   }
 
   async #register(frame: Uint8Array, claim: Claim, binding: Uint8Array): Promise<void> {
-    const { directory, takeIn } = this.#options
+    const { home, takeIn } = this.#options
     const request = decodeRegistrationRequest(frame)
     await this.#checkInvitation(request, claim.mesh, binding)
     const membership = this.#membershipFrom(request, claim)
     // From here on the code is this mesh's, also if we stop now.
-    await directory.bindInvitation(request.invitation.nonce, claim.mesh)
+    const bound = await home.bindInvitation(request.invitation.nonce, claim.mesh)
+    if (bound !== claim.mesh) throw invitationUsed()
     await takeIn(claim.mesh, membership)
   }
 
@@ -80,18 +81,16 @@ export class Registrar {
     mesh: string,
     binding: Uint8Array,
   ): Promise<void> {
-    const { directory, nowMs } = this.#options
-    const secret = invitationSecret(directory.secrets.invitationKey, invitation)
+    const { home, nowMs } = this.#options
+    const secret = invitationSecret(home.secrets.invitationKey, invitation)
     if (!timingSafeEqual(invitationProof(secret, binding), proof)) {
       throw new HavenError(
         'INVITATION_INVALID',
         'This code is not one of this server. Ask for a new one.',
       )
     }
-    const usedFor = await directory.meshOfInvitation(invitation.nonce)
-    if (usedFor !== undefined && usedFor !== mesh) {
-      throw new HavenError('INVITATION_USED', 'Another mesh has used this code. Ask for a new one.')
-    }
+    const usedFor = await home.meshOfInvitation(invitation.nonce)
+    if (usedFor !== undefined && usedFor !== mesh) throw invitationUsed()
     // The same mesh may finish what was interrupted, also when the time is over.
     if (usedFor === undefined && nowMs() >= invitation.expiresAtS * 1000) {
       throw new HavenError('INVITATION_EXPIRED', 'This code has expired. Ask for a new one.')
@@ -100,7 +99,7 @@ export class Registrar {
 
   /** @throws HavenError `NOT_ALLOWED`, and those of `verifyChain` */
   #membershipFrom({ chain, keys }: RegistrationRequest, claim: Claim): ServerMembership {
-    const own = this.#options.directory.secrets.keys
+    const own = this.#options.home.secrets.keys
     const certificate = verifyChain(claim.mesh, chain)
     const isOurs =
       certificate.device === own.device &&
@@ -130,4 +129,8 @@ export class Registrar {
     }
     return { chain, keys: opened }
   }
+}
+
+function invitationUsed(): HavenError {
+  return new HavenError('INVITATION_USED', 'Another mesh has used this code. Ask for a new one.')
 }

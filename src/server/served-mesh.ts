@@ -9,20 +9,18 @@ import { MeshRuntime } from '../device/mesh-runtime.ts'
 import { epochChange, loadMembership, membershipChange } from '../device/own-membership.ts'
 import { systemClock, systemRandom, systemTimers } from '../device/system.ts'
 import type { Certificate } from '../identity/certificate.ts'
-import { openLevelStore } from '../store/level-store.ts'
 import type { MeshStore } from '../store/mesh-store.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
 import { Quota } from './quota.ts'
 import type { QuotaLimits } from './quota.ts'
-import type { ServerSecrets } from './server-directory.ts'
-import { Usage } from './usage.ts'
+import type { ServerHome } from './server-home.ts'
+import type { MeshUsage } from './usage.ts'
 
 export type ServerLog = NonNullable<DeviceOptions['log']>
 
 export interface ServedMeshOptions {
   readonly mesh: string
-  readonly directory: string
-  readonly secrets: ServerSecrets
+  readonly home: ServerHome
   readonly quota: QuotaLimits
   readonly log: ServerLog
 }
@@ -36,6 +34,8 @@ export interface ServerMembership {
 
 /** A full disk is looked at again so often. */
 const reopenEveryMs = 5_000
+/** How late a device may hear, at most and a bit more, of what came in elsewhere. */
+const lookEveryMs = 1_000
 
 export class ServedMesh {
   readonly mesh: string
@@ -43,10 +43,11 @@ export class ServedMesh {
   readonly #stopped = Promise.withResolvers<void>()
   #isStopping = false
   #store: MeshStore | undefined
-  #usage: Usage | undefined
+  #usage: MeshUsage | undefined
   readonly #quota: Quota
   #receivedBytes = 0
   #cancelTomorrow: () => void = () => {}
+  #cancelLook: () => void = () => {}
   #runtime: MeshRuntime | undefined
   #recovering: Promise<void> | undefined
   #failure: HavenError | undefined
@@ -100,7 +101,7 @@ export class ServedMesh {
   }
 
   /** What it has here. */
-  get usage(): Usage | undefined {
+  get usage(): MeshUsage | undefined {
     return this.#usage
   }
 
@@ -139,24 +140,22 @@ export class ServedMesh {
   }
 
   async #open(membership?: ServerMembership): Promise<void> {
-    const { directory, secrets, log, mesh } = this.#options
-    const store = await openLevelStore({
-      location: directory,
-      storeKey: secrets.storeKey,
-      onDamage: (damage) => this.#runtime?.damaged(damage),
-    })
+    const { home, log, mesh } = this.#options
+    const shelf = await home.openMesh(mesh, (damage) => this.#runtime?.damaged(damage))
+    const { store, shared } = shelf
     this.#store = store
+    this.#usage = shelf.usage
     try {
       if (membership !== undefined) await store.batch(membershipChanges(mesh, membership))
       const own = await loadMembership(store)
       if (own === undefined) {
         throw new HavenError('NOT_MEMBER', 'A mesh was not registered to its end. Do it again.')
       }
-      this.#usage = await Usage.load(store)
       this.#runtime = await MeshRuntime.open({
-        store: this.#usage.metered(store),
+        store,
+        shared,
         intake: (device) => this.#quota.intake(device),
-        keys: secrets.keys,
+        keys: home.secrets.keys,
         membership: own,
         // A server says what it holds, and writes next to nothing of its own: after a rollback its receipts tell.
         mark: undefined,
@@ -170,6 +169,7 @@ export class ServedMesh {
         log: (level, code, message, details) => log({ level, code, message, ...details, mesh }),
       })
       this.#failure = store.failure
+      if (shared !== undefined) this.#lookAround()
     } catch (error) {
       await this.#close()
       throw error
@@ -177,11 +177,32 @@ export class ServedMesh {
   }
 
   async #close(): Promise<void> {
+    this.#cancelLook()
     const [runtime, store] = [this.#runtime, this.#store]
     this.#runtime = undefined
     this.#store = undefined
     await runtime?.close()
     await store?.close()
+  }
+
+  /** What other processes have stored is passed on to who is connected here. */
+  #lookAround(): void {
+    this.#cancelLook()
+    this.#cancelLook = systemTimers.after(lookEveryMs * (0.75 + Math.random() / 2), () => {
+      void (async () => {
+        if (this.sessionCount > 0) await this.refresh()
+        if (this.#runtime !== undefined) this.#lookAround()
+      })()
+    })
+  }
+
+  /** All that had been stored before the call is known here when it resolves, by whichever process it was; or there is a `failure`. */
+  async refresh(): Promise<void> {
+    try {
+      await this.#runtime?.others?.refresh()
+    } catch (error) {
+      this.#recover(storeError(error))
+    }
   }
 
   /** Who had sent as much as it may in a day may go on. */
@@ -225,11 +246,15 @@ export class ServedMesh {
       await this.#open()
       if (this.#failure !== undefined) await this.#close()
     } catch (error) {
-      this.#failure = isHavenError(error)
-        ? error
-        : new HavenError('STORE_FAILED', 'The store can not be opened again.', { cause: error })
+      this.#failure = storeError(error)
     }
   }
+}
+
+function storeError(error: unknown): HavenError {
+  return isHavenError(error)
+    ? error
+    : new HavenError('STORE_FAILED', 'The store can not be used just now.', { cause: error })
 }
 
 function membershipChanges(mesh: string, { chain, keys }: ServerMembership) {

@@ -14,10 +14,16 @@ export interface Amount {
   readonly bytes: number
 }
 
+export interface MeshUsage {
+  readonly total: Amount
+  /** By the author's device id. */
+  readonly byDevice: ReadonlyMap<string, Amount>
+}
+
 const prefix = 'usage/'
 const nothing: Amount = { commits: 0, bytes: 0 }
 
-export class Usage {
+export class Usage implements MeshUsage {
   readonly #byDevice = new Map<string, Amount>()
   readonly #deviceByFeed = new Map<string, string>()
   #total = nothing

@@ -92,6 +92,31 @@ export async function openKeystore(
   }
 }
 
+/** The bytes of a keystore, for who keeps them elsewhere than in a file. */
+export function sealSecrets(
+  secrets: ReadonlyMap<string, Uint8Array>,
+  { passphrase, cost = passphraseParameters }: KeystoreOptions,
+): Uint8Array {
+  return sealFile(encodeSecrets(secrets), passphrase, cost)
+}
+
+/**
+ * @param place - where they come from, for messages
+ * @throws HavenError `KEYSTORE_UNREADABLE`
+ */
+export function unsealSecrets(
+  bytes: Uint8Array,
+  place: string,
+  passphrase: string | undefined,
+): Map<string, Uint8Array> {
+  try {
+    return decodeSecrets(unsealFile(bytes, place, passphrase).content)
+  } catch (error) {
+    if (isHavenError(error, 'KEYSTORE_UNREADABLE')) throw error
+    throw damaged(place, error)
+  }
+}
+
 class KeysFile implements Keystore {
   readonly path: string
   readonly readableByOthers: boolean

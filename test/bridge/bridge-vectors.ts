@@ -16,7 +16,7 @@ export function bridgeVectors() {
   const secret = sequence(128, 32)
   const nowMs = 1_700_000_000_000
   const mesh = bytesToHex(sequence(160, 16))
-  const gate = new ChannelGate({ keys: server, secret, random: counting(1) })
+  const gate = new ChannelGate({ keys: server, secrets: () => [secret], random: counting(1) })
   const known = { device: server.device, agreementKey: server.agreement.publicKey }
   const caller = new ChannelCaller(
     { server: known, keys: device, mesh, purpose: 'sync' },

@@ -21,7 +21,7 @@ const secret = random.bytes(32)
 const mesh = bytesToHex(random.bytes(16))
 const nowMs = Date.UTC(2026, 0, 1)
 
-const gateOf = (own = secret) => new ChannelGate({ keys: serverKeys, secret: own, random })
+const gateOf = (own = secret) => new ChannelGate({ keys: serverKeys, secrets: () => [own], random })
 const callerOf = (keys = device, to = server, purpose: 'sync' | 'register' = 'sync') =>
   new ChannelCaller({ server: to, keys, mesh, purpose }, random)
 
@@ -207,7 +207,11 @@ describe('a ticket', () => {
 
 describe('a device takes nobody for the server', () => {
   test('who has its secret and not its agreement key', () => {
-    const posing = new ChannelGate({ keys: DeviceKeys.generate(random), secret, random })
+    const posing = new ChannelGate({
+      keys: DeviceKeys.generate(random),
+      secrets: () => [secret],
+      random,
+    })
     const caller = callerOf()
     const proof = caller.answer(posing.challenge(nowMs))
     expect(() => posing.admit(proof, nowMs)).toThrow(expect.objectContaining({ code: 'MALFORMED' }))

@@ -43,8 +43,10 @@ export async function testServer(
   } = {},
 ): Promise<TestServer> {
   const keys = DeviceKeys.generate(systemRandom)
-  const newGate = () =>
-    new ChannelGate({ keys, secret: systemRandom.bytes(32), random: systemRandom })
+  const newGate = () => {
+    const secrets = [systemRandom.bytes(32)]
+    return new ChannelGate({ keys, secrets: () => secrets, random: systemRandom })
+  }
   let gate = newGate()
   const made: Omit<TestServer, 'address'> = {
     server: { device: keys.device, agreementKey: keys.agreement.publicKey },
@@ -60,7 +62,7 @@ export async function testServer(
     admitSocket(socket, {
       gate,
       nowMs: Date.now,
-      decide: options.decide ?? (() => ''),
+      decide: async (claim) => options.decide?.(claim) ?? '',
       refused: (code) => made.refusals.push(code),
       admitted: ({ connection }) => {
         const side = { side: 'listener', firstFrameBytes: limits.helloBytes } as const

@@ -31,9 +31,13 @@ export class TestServer {
     this.dataDir = dataDir
   }
 
-  static async start(options: Partial<ServerOptions> = {}): Promise<TestServer> {
+  /** @param options.dataDir - instead of one of its own */
+  static async start({
+    dataDir,
+    ...options
+  }: Partial<ServerOptions> & { readonly dataDir?: string } = {}): Promise<TestServer> {
     const parent = await mkdtemp(join(tmpdir(), 'haven-server-'))
-    const made = new TestServer(options.dataDir ?? join(parent, 'data'))
+    const made = new TestServer(dataDir ?? join(parent, 'data'))
     onTestFinished(async () => {
       await made.server?.close()
       await rm(parent, { recursive: true, force: true, maxRetries: 5 })
@@ -44,7 +48,7 @@ export class TestServer {
 
   async start(options: Partial<ServerOptions> = {}): Promise<void> {
     this.server = await HavenServer.start({
-      dataDir: this.dataDir,
+      place: { dataDir: this.dataDir },
       host: '127.0.0.1',
       port: 0,
       quota: { meshBytes: 1e9, deviceBytesPerDay: 1e9 },
@@ -59,7 +63,7 @@ export class TestServer {
   }
 
   async invite(ttlMs = 60_000) {
-    const { code } = await inviteMesh({ dataDir: this.dataDir, passphrase: undefined, ttlMs })
+    const { code } = await inviteMesh({ dataDir: this.dataDir }, { ttlMs })
     return decodeServerInvitation(code)
   }
 }

@@ -10,6 +10,7 @@ import { parseTtlMs } from '../duration.ts'
 import { usage } from '../failure.ts'
 import { deviceLog } from '../log.ts'
 import { parseBytes } from '../size.ts'
+import type { ServerPlace } from '../../server/open-server-home.ts'
 
 const defaultListen = '0.0.0.0:8420'
 
@@ -39,8 +40,7 @@ export function addServer(program: Command, cli: Cli): void {
       const stop = AbortSignal.any([cli.stopSignal(), cli.stdout.closed])
       const { HavenServer } = await import('../../server/haven-server.ts')
       const running = await HavenServer.start({
-        dataDir: serverDirectory(command, cli),
-        passphrase: cli.env.HAVEN_PASSPHRASE || undefined,
+        place: serverPlace(command, cli),
         ...parseListen(options.listen),
         tls: await readTls(options),
         publicUrl: options.publicUrl,
@@ -75,11 +75,7 @@ export function addServer(program: Command, cli: Cli): void {
     .action(async ({ ttl }: { ttl: string }, command: Command) => {
       const { inviteMesh } = await import('../../server/invite-mesh.ts')
       const ttlMs = parseTtlMs(ttl)
-      const invitation = await inviteMesh({
-        dataDir: serverDirectory(command, cli),
-        passphrase: cli.env.HAVEN_PASSPHRASE || undefined,
-        ttlMs,
-      })
+      const invitation = await inviteMesh(serverPlace(command, cli), { ttlMs })
       await print(cli, globalsOf(command, cli), {
         document: { ...invitation },
         text: `An invitation for one mesh to the server at ${invitation.address}, good for ${durationText(ttlMs)}.
@@ -90,10 +86,11 @@ On a device of an admin:
     })
 }
 
-/** Beside that of a device, which may be on the same computer. */
-function serverDirectory(command: Command, cli: Cli): string {
+/** A directory beside that of a device, which may be on the same computer. */
+export function serverPlace(command: Command, cli: Cli): ServerPlace {
   const { data } = command.optsWithGlobals<{ data?: string }>()
-  return dataDirectory(data, cli.env, 'haven-server')
+  const passphrase = cli.env.HAVEN_PASSPHRASE || undefined
+  return { dataDir: dataDirectory(data, cli.env, 'haven-server'), passphrase }
 }
 
 /** @throws HavenError `USAGE` */

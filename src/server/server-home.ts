@@ -1,0 +1,59 @@
+/** Where a server keeps what it is and what it holds: a directory of its own, or a database that several processes share. */
+import type { Damage } from '../store/damage.ts'
+import type { MeshStore } from '../store/mesh-store.ts'
+import type { SharedStore } from '../store/shared-store.ts'
+import type { ServerSecrets } from './server-secrets.ts'
+import type { MeshUsage } from './usage.ts'
+
+/** The store of one mesh, opened. */
+export interface MeshShelf {
+  readonly store: MeshStore
+  /** The same, where other processes work on it too. */
+  readonly shared: SharedStore | undefined
+  /** What the mesh takes of this server; true after each batch. */
+  readonly usage: MeshUsage
+}
+
+export interface ServerHome {
+  readonly secrets: ServerSecrets
+  /** Other processes of this server may be at work. */
+  readonly isShared: boolean
+
+  /** For what a server seals to itself, 32 bytes each: the first is used, any is taken. */
+  channelSecrets(): readonly Uint8Array[]
+
+  /** Ids of the meshes that are registered. */
+  meshes(): Promise<string[]>
+
+  /**
+   * Opens the store of a mesh; what is not there yet is made.
+   *
+   * @throws HavenError of the store
+   */
+  openMesh(mesh: string, onDamage: (damage: Damage) => void): Promise<MeshShelf>
+
+  /** The mesh that a code was used for. */
+  meshOfInvitation(nonce: string): Promise<string | undefined>
+
+  /** Durable when it resolves. @returns the mesh that the code is for, which was there first */
+  bindInvitation(nonce: string, mesh: string): Promise<string>
+
+  /** All codes that were used, and for which mesh; of one that was removed since: `removed`. */
+  usedInvitations(): Promise<readonly { readonly nonce: string; readonly mesh: string }[]>
+
+  /**
+   * Removes all that is here of a mesh that nobody has open: durably when it resolves. Its codes stay used. Harmless to repeat.
+   *
+   * @throws HavenError `NOT_FOUND`
+   */
+  removeMesh(mesh: string): Promise<void>
+
+  /** Where devices reach this server, as it last said. @throws HavenError `NOT_FOUND` */
+  address(): Promise<string>
+  writeAddress(address: string): Promise<void>
+
+  /** Whether it can be worked with now. */
+  isReachable(): Promise<boolean>
+
+  close(): Promise<void>
+}
