@@ -10,6 +10,7 @@ import type { FeedChain, Link as ChainLink, Place } from '../feed/chain.ts'
 import type { StoredCommit } from '../feed/commit-store.ts'
 import { decodeHeader } from '../feed/commit.ts'
 import type { FeedDescriptor } from '../feed/descriptor.ts'
+import { growChain, linksAround } from '../feed/grow-chain.ts'
 import { verifyRun } from '../feed/run.ts'
 import type { ReceivedRun } from '../feed/run.ts'
 import { equalBytes } from '../core/bytes.ts'
@@ -220,9 +221,8 @@ export class Receiver {
     const chain = this.#ports.replica.staged(run.feed)
     const queue: Waiting[] = []
     this.#queues.set(run.feed, queue)
-    const to = run.baseSeq + run.commits.length + 1
-    const from = Math.max(1, Math.min(run.baseSeq, ...sideBySide(chain, run.baseSeq, to)))
-    this.#ports.load({ kind: 'links', feed: run.feed, ranges: [{ from, to }] }, (result, nowMs) => {
+    const range = linksAround(chain, run.baseSeq, run.baseSeq + run.commits.length + 1)
+    this.#ports.load({ kind: 'links', feed: run.feed, ranges: [range] }, (result, nowMs) => {
       this.#queues.delete(run.feed)
       try {
         this.#placeAmong(link, run, descriptor, result?.kind === 'links' ? result.links : [])
@@ -239,7 +239,7 @@ export class Receiver {
     descriptor: FeedDescriptor,
     links: readonly ChainLink[],
   ): void {
-    let chain = this.#ports.replica.staged(run.feed)
+    const chain = this.#ports.replica.staged(run.feed)
     const base =
       run.baseSeq === 0
         ? startPlace
@@ -264,19 +264,11 @@ export class Receiver {
       )
     }
     const wasForks = chain.segments.length
-    let known: ChainLink[] = [...links]
-    for (const commit of fresh) {
-      const grown = linkOf(commit)
-      const at = grown.seq === 1 ? -1 : segmentHolding(chain, grown.seq - 1, grown.prev, known)
-      if (at === undefined)
-        throw new HavenError('BAD_CHAIN', 'A run of commits has no place in its feed.')
-      const next = known.find(
-        (each) => each.seq === grown.seq && each.prev === grown.prev && each.id !== grown.id,
-      )
-      chain = chain.with(grown, at, next?.id)
-      known = [...known, grown]
-    }
-    this.#stage(link, run, descriptor, chain, fresh, chain.segments.length > wasForks)
+    const grown = growChain(chain, fresh.map(linkOf), links)
+    if (grown.left.length > 0)
+      throw new HavenError('BAD_CHAIN', 'A run of commits has no place in its feed.')
+    const forked = grown.chain.segments.length > wasForks
+    this.#stage(link, run, descriptor, grown.chain, fresh, forked)
   }
 
   #stage(
@@ -310,16 +302,6 @@ function linkOf(commit: StoredCommit): ChainLink {
   }
 }
 
-/** Where the segments begin that run beside others between two places: the way back there tells which commit is in which. */
-function sideBySide(chain: FeedChain, from: number, to: number): number[] {
-  const within = chain.segments.filter((segment) => segment.from <= to && segment.to >= from)
-  return within
-    .filter((one) =>
-      within.some((each) => each !== one && each.from <= one.to && one.from <= each.to),
-    )
-    .map((segment) => segment.from)
-}
-
 /** seq, seq - 1, -2, -4, … down to 1. */
 function locatorSeqs(seq: number): number[] {
   const seqs: number[] = []
@@ -327,22 +309,4 @@ function locatorSeqs(seq: number): number[] {
     seqs.push(at)
   if (seq > 0 && seqs.at(-1) !== 1) seqs.push(1)
   return seqs
-}
-
-/** The segment in which a held commit lies. */
-export function segmentHolding(
-  chain: FeedChain,
-  seq: number,
-  id: string,
-  links: readonly ChainLink[],
-): number | undefined {
-  const candidates = chain.segmentsAt(seq)
-  if (candidates.length === 1) return candidates[0]
-  const byId = new Map(links.map((each) => [each.id, each]))
-  for (let at = byId.get(id); at !== undefined; at = byId.get(at.prev)) {
-    const current = at
-    const found = candidates.find((index) => chain.segments[index]!.first === current.id)
-    if (found !== undefined) return found
-  }
-  return undefined
 }

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { bytesToHex } from '../../src/core/bytes.ts'
 import { FeedChain, startPlace } from '../../src/feed/chain.ts'
 import type { Link } from '../../src/feed/chain.ts'
-import { segmentHolding } from '../../src/sync/receiver.ts'
+import { segmentHolding } from '../../src/feed/grow-chain.ts'
 import { chainOf, feed, tree } from './feed-tree.ts'
 
 /** An order in which each commit comes after the one that it follows. */

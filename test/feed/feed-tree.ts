@@ -4,7 +4,7 @@ import { bytesToHex } from '../../src/core/bytes.ts'
 import { sha256 } from '../../src/crypto/hash.ts'
 import { FeedChain, startPlace } from '../../src/feed/chain.ts'
 import type { Link } from '../../src/feed/chain.ts'
-import { segmentHolding } from '../../src/sync/receiver.ts'
+import { segmentHolding } from '../../src/feed/grow-chain.ts'
 
 export const feed = 'ab'.repeat(16)
 

@@ -24,7 +24,7 @@ import { openLevelStore } from '../../../src/store/level-store.ts'
 import type { MeshStore } from '../../../src/store/mesh-store.ts'
 import type { Mark, MarkContent } from '../../../src/store/mark.ts'
 import type { Link, LinkHandler } from '../../../src/sync/link.ts'
-import { segmentHolding } from '../../../src/sync/receiver.ts'
+import { segmentHolding } from '../../../src/feed/grow-chain.ts'
 import { Chance } from '../../sync/support/chance.ts'
 
 type MemoryDatabase = MemoryLevel<Uint8Array, Uint8Array>
