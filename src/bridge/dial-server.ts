@@ -6,6 +6,8 @@ import type { DeviceKeys } from '../identity/device-key.ts'
 import { channelSocketOptions } from './channel-link.ts'
 import { ChannelCaller } from './inner-channel.ts'
 import type { ChannelTicket, Claim, Connection, ServerKeys } from './inner-channel.ts'
+import type { LinkMeter } from './link-meter.ts'
+import { otherAnswer } from './other-answer.ts'
 
 /** Six round trips over a satellite that is slow and busy. */
 const dialMs = 20_000
@@ -22,6 +24,8 @@ export interface DialOptions {
   readonly ticket?: ChannelTicket | undefined
   readonly random: Random
   readonly signal?: AbortSignal | undefined
+  /** Counts what is carried. */
+  readonly meter?: LinkMeter | undefined
 }
 
 export interface DialledServer {
@@ -33,15 +37,18 @@ export interface DialledServer {
 /**
  * Whoever does not prove to be the server (a sign-in page, a proxy, another machine) is as good as nobody.
  *
- * @throws HavenError `SERVER_NOT_FOUND`, `ADDRESS_INVALID`, `VERSION_MISMATCH`, or what the server answered
+ * @throws HavenError `CAPTIVE_PORTAL`, `SERVER_NOT_FOUND`, `ADDRESS_INVALID`, `VERSION_MISMATCH`, or what the server answered
  */
 export async function dialServer(options: DialOptions): Promise<DialledServer> {
   const signal = AbortSignal.any([
     AbortSignal.timeout(dialMs),
     ...(options.signal === undefined ? [] : [options.signal]),
   ])
-  const socket = new WebSocket(socketUrl(options.address), {
+  const url = socketUrl(options.address)
+  const { meter } = options
+  const socket = new WebSocket(url, {
     ...channelSocketOptions,
+    ...(meter === undefined ? {} : { agent: meter.agent(url.startsWith('wss:')) }),
     // Who the server is is proved inside. A tablet in the wrong year takes every certificate of TLS for expired.
     rejectUnauthorized: false,
   })
@@ -50,6 +57,9 @@ export async function dialServer(options: DialOptions): Promise<DialledServer> {
   signal.addEventListener('abort', stop)
   socket.on('error', (error) => reject(notFound(options.address, error.message, error)))
   socket.on('close', () => reject(notFound(options.address, 'it closed the connection')))
+  socket.on('unexpected-response', (_request, { statusCode = 0, headers }) =>
+    reject(otherAnswer(options.address, statusCode, headers)),
+  )
   shakeHands(socket, options, resolve, reject)
   if (signal.aborted) stop()
   try {

@@ -14,6 +14,8 @@ import type { ChannelTicket, ServerKeys } from './inner-channel.ts'
 
 /** Between tries: from a second to five minutes, when nothing changes. */
 const backoff = { firstMs: 1_000, capMs: 5 * 60_000, random: Math.random }
+/** Whoever has just signed in to the network waits for it, and no address changes. */
+const portalCapMs = 60_000
 /** A new address often comes before the way out works, and to all devices of a camp at once. */
 const networkSettlesMs = 1_000
 /** A link that has lived so long was a good one. */
@@ -95,7 +97,8 @@ export class Uplink {
     }
     if (this.#stop.signal.aborted) return
     this.#failures += 1
-    this.#wait(backoffMs(this.#failures - 1, backoff), problem)
+    const capMs = problem?.code === 'CAPTIVE_PORTAL' ? portalCapMs : backoff.capMs
+    this.#wait(backoffMs(this.#failures - 1, { ...backoff, capMs }), problem)
   }
 
   #wait(waitMs: number, problem = this.#status.problem): void {

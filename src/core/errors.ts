@@ -55,6 +55,7 @@ export const errorCodes = [
   'PEER_CLOSED',
   // servers
   'SERVER_NOT_FOUND',
+  'CAPTIVE_PORTAL',
   'SERVER_UNKNOWN_MESH',
   'QUOTA_EXCEEDED',
   // this device's store

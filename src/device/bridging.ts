@@ -126,6 +126,8 @@ export class Bridging {
       })
     }
     if (servers.some(({ problem }) => problem?.code === full.code)) notices.push(full)
+    const portal = servers.find(({ problem }) => problem?.code === 'CAPTIVE_PORTAL')?.problem
+    if (portal != null) notices.push(portal)
     return notices
   }
 

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { createServer as createTcpServer } from 'node:net'
 import { join } from 'node:path'
@@ -181,21 +182,36 @@ describe('who dials hears', () => {
     expect(server.refusals).toEqual(['SERVER_UNKNOWN_MESH'])
   })
 
-  test.each([
-    ['a page to sign in at', 200, {}],
-    ['a redirect to one', 302, { location: 'http://127.0.0.1:1/sign-in' }],
-    ['a proxy that finds nobody', 502, {}],
-  ])('that nobody is there, from %s', async (_, status, headers) => {
-    const { server } = await testServer()
-    const address = await listening(
-      createServer((_request, response) => {
+  const signIn = { location: 'http://portal.example/sign-in' }
+  const own = (path: string) => ({ location: `https://127.0.0.1/${path}` })
+  const answers = [
+    ['a page to sign in at', 'CAPTIVE_PORTAL', 200, {}],
+    ['a redirect to one', 'CAPTIVE_PORTAL', 302, signIn],
+    ['a redirect to nowhere', 'CAPTIVE_PORTAL', 307, {}],
+    ['a network that says that it wants a sign-in', 'CAPTIVE_PORTAL', 511, {}],
+    ['a proxy that knows a better address', 'SERVER_NOT_FOUND', 308, own('better')],
+    ['a proxy that finds nobody', 'SERVER_NOT_FOUND', 502, {}],
+    ['a proxy that is overloaded', 'SERVER_NOT_FOUND', 503, {}],
+    ['a proxy without this path', 'SERVER_NOT_FOUND', 404, {}],
+    ['a proxy that wants a password', 'SERVER_NOT_FOUND', 401, {}],
+  ] as const
+  const schemes = ['http', 'https'] as const
+  test.each(schemes.flatMap((scheme) => answers.map((answer) => [scheme, ...answer] as const)))(
+    'over %s, %s: %s',
+    async (scheme, _, code, status, headers) => {
+      const { server } = await testServer()
+      const http = scheme === 'https' ? createTlsServer(expiredCertificate()) : createServer()
+      http.on('request', (_request, response: ServerResponse) => {
         response.writeHead(status, headers).end('<html>Welcome to the Wi-Fi')
-      }),
-    )
-    await expect(dialServer(callOf({ address, server }))).rejects.toMatchObject({
-      code: 'SERVER_NOT_FOUND',
-    })
-  })
+      })
+      const address = await listening(http, scheme)
+      const dialling = dialServer(callOf({ address, server }))
+      await expect(dialling).rejects.toMatchObject({ code })
+      await expect(dialling).rejects.toThrow(
+        code === 'CAPTIVE_PORTAL' ? 'open a browser' : `HTTP status ${status}`,
+      )
+    },
+  )
 
   test('the same from a WebSocket of something else, from another server, and from nobody', async () => {
     const { server } = await testServer()

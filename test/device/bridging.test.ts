@@ -205,7 +205,8 @@ describe('without a way out', () => {
     const address = await listening(page)
     await founder.facts([{ kind: 'server', device: device.id, addresses: [address] }])
     bridging.up({ auto: false })
-    await until(() => bridging.status().servers[0]?.problem?.code === 'SERVER_NOT_FOUND')
+    await until(() => bridging.status().servers[0]?.problem?.code === 'CAPTIVE_PORTAL')
+    expect(bridging.notices()).toMatchObject([{ code: 'CAPTIVE_PORTAL' }])
     const { state, nextTry } = bridging.status().servers[0]!
     expect(state).toBe('waiting')
     expect(Date.parse(nextTry!)).toBeGreaterThan(0)
