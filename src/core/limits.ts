@@ -39,6 +39,7 @@ export const limits = {
   actorBytes: 128,
   meshNameBytes: 128,
   deviceNameBytes: 64,
+  siteNameBytes: 64,
   /** Certificates from a device's up to the root. */
   certificateChain: 16,
   /** Addresses of one server: by name and by number, from inside and from outside. */
@@ -52,6 +53,18 @@ export const limits = {
   serverCallsOfHost: 100,
   /** Of one device in a minute: a link that breaks every other second. */
   serverCallsOfDevice: 30,
+  /** A question of an exchange, and an answer: 1 MiB of commits and one more, clocks and announcements beside them. Both are held in memory. */
+  exchangeBytes: 2 * mib,
+  /** Until a question is there: a largest commit over 9.6 kbit/s, and some more. */
+  exchangeMs: 300_000,
+  /** Questions at a time, on their way or being answered: 512 MiB if all of them were as large as they may be. */
+  serverExchanges: 128,
+  /** Of one device in a minute: who catches up asks again at once. */
+  serverExchangesOfDevice: 600,
+  /** Questions that are remembered so that none is answered twice: a thousand devices that ask every other second. */
+  serverQuestionsKept: 200_000,
+  /** What an answerer names its clock by, for its asker to give back. */
+  positionBytes: 64,
   /** Facts in one control commit. */
   controlFacts: 4_096,
   /** Text of one schema: hundreds of fields and steps, and still a fraction of a second on a slow link. */

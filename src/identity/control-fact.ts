@@ -29,6 +29,7 @@ export const factTypes = {
   server: 10,
   retiring: 12,
   rootKeys: 13,
+  site: 14,
 } as const
 
 interface CertificateFact {
@@ -81,7 +82,7 @@ export interface VoidFact {
   readonly id: string
 }
 
-interface DeviceNameFact {
+export interface DeviceNameFact {
   readonly kind: 'deviceName'
   /** The author itself. */
   readonly device: string
@@ -120,6 +121,15 @@ interface RetiringFact {
   readonly cancelled: boolean
 }
 
+/** Where a device is used: the devices of one camp say the same. */
+export interface SiteFact {
+  readonly kind: 'site'
+  /** The author itself; or one for which an admin says it. */
+  readonly device: string
+  /** Sealed; empty: what the author had said before is taken back. */
+  readonly site: Uint8Array
+}
+
 /** The root's two public keys, signed by the root: epoch keys are sealed to the second one. */
 export interface RootKeysFact {
   readonly kind: 'rootKeys'
@@ -149,6 +159,7 @@ export type Fact =
   | ServerFact
   | RetiringFact
   | RootKeysFact
+  | SiteFact
   | UnknownFact
 
 /** The payload of a commit of kind 2. */
@@ -232,6 +243,8 @@ export function encodeFactBody(fact: Fact): Uint8Array {
       return Uint8Array.of(fact.cancelled ? 1 : 0)
     case 'rootKeys':
       return concatBytes(hexToBytes(fact.publicKey), fact.agreementKey, fact.signature)
+    case 'site':
+      return new ByteWriter().bytes(hexToBytes(fact.device)).lengthPrefixed(fact.site).finish()
     case 'unknown':
     default:
       return fact.body
@@ -365,6 +378,10 @@ const readers: ReadonlyMap<number, (reader: ByteReader) => Fact> = new Map([
       agreementKey: reader.bytes(32),
       signature: reader.bytes(64),
     }),
+  ],
+  [
+    factTypes.site,
+    (reader): Fact => ({ kind: 'site', device: key(reader), site: sealedText(reader) }),
   ],
 ])
 

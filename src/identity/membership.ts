@@ -21,6 +21,7 @@ import {
   type Fact,
   type VoidFact,
 } from './control-fact.ts'
+import { deviceNames, deviceSites } from './device-label.ts'
 import type { FeedPlace } from './feed-place.ts'
 import { meshIdOf } from './names.ts'
 import { type Retirement, retirementsOf } from './retirement.ts'
@@ -94,6 +95,8 @@ export interface Membership {
   hasStated(revocation: string, device: string): boolean
   /** The device has said that it is to be wiped, and not taken that back: nobody counts on what it holds. */
   isRetiring(device: string): boolean
+  /** Where a device is used, sealed; also of one that was removed. Undefined: nobody has said. */
+  siteOf(device: string): Uint8Array | undefined
   /** The commit by which it said so. */
   retirementOf(device: string): Retirement | undefined
   /** Any certificate that counts, also of a device that was removed. */
@@ -157,14 +160,14 @@ export function evaluateMembership(
     !isHidden(placed.feed, placed.author, placed.seq, placed.commitId)
 
   const sorted = facts.toSorted(byTime)
-  const members = membersOf(
-    standing,
-    namesByDevice(sorted.filter(isShown), (placed) => verdict.isByAdmin(placed)),
-  )
-  const byAdmins = sorted.filter((placed) => verdict.isByAdmin(placed))
+  const shown = sorted.filter(isShown)
+  const isByAdmin = (placed: PlacedFact) => verdict.isByAdmin(placed)
+  const members = membersOf(standing, deviceNames(shown.filter(isKind('deviceName')), isByAdmin))
+  const sites = deviceSites(shown.filter(isKind('site')), isByAdmin)
+  const byAdmins = sorted.filter(isByAdmin)
   const epochs = epochsByCollection(byAdmins)
   const schemas = announcedSchemas(byAdmins.filter(isKind('schema')))
-  const retirements = retirementsOf(sorted.filter(isShown))
+  const retirements = retirementsOf(shown)
 
   return {
     mesh,
@@ -192,6 +195,7 @@ export function evaluateMembership(
       known.revocations.get(revocation)?.statements.some(({ author }) => author === device) ??
       false,
     isRetiring: (device) => retirements.has(device),
+    siteOf: (device) => sites.get(device),
     retirementOf: (device) => retirements.get(device),
     certificate: (id) =>
       verdict.certificates.has(id) ? known.certificates.get(id)!.certificate : undefined,
@@ -352,25 +356,6 @@ function revocationsInForce(
     if (left.length > 0) inForce.set(device, left)
   }
   return inForce
-}
-
-/**
- * The last name that each device gave itself; for one that gave none (a courier can't seal a name), the last that an admin gave it.
- *
- * @param shown - in the order of time
- */
-function namesByDevice(
-  shown: readonly PlacedFact[],
-  isByAdmin: (placed: PlacedFact) => boolean,
-): Map<string, Uint8Array> {
-  const given = new Map<string, Uint8Array>()
-  const own = new Map<string, Uint8Array>()
-  for (const placed of shown.filter(isKind('deviceName'))) {
-    const { fact, author } = placed
-    if (fact.device === author) own.set(author, fact.name)
-    else if (isByAdmin(placed)) given.set(fact.device, fact.name)
-  }
-  return new Map([...given, ...own])
 }
 
 function membersOf(

@@ -91,7 +91,8 @@ const anyFact: fc.Arbitrary<Fact> = fc.oneof(
     agreementKey: bytesOf(32),
     signature: bytesOf(64),
   }),
-  fc.record({ kind: fc.constant('unknown'), type: fc.integer({ min: 14 }), body: fc.uint8Array() }),
+  fc.record({ kind: fc.constant('site'), device: hexOf(32), site: name }),
+  fc.record({ kind: fc.constant('unknown'), type: fc.integer({ min: 15 }), body: fc.uint8Array() }),
 )
 
 const typeOf = (fact: Fact) => (fact.kind === 'unknown' ? fact.type : factTypes[fact.kind])

@@ -28,6 +28,8 @@ test('the recorded facts and hellos can be read', () => {
     'retiring',
     'schema',
     'server',
+    'site',
+    'site',
     'unknown',
   ])
   expect(encodeControlPayload(payload)).toEqual(hexToBytes(vectors.controlPayload))

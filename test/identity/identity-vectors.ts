@@ -63,6 +63,7 @@ export function identityVectors() {
   const sealed = (to: Uint8Array, first: number) =>
     sealEpochKey(epochKey, { mesh, collection, agreementKey: to }, counting(first))
   const name = sealFactText('Clinic North', { mesh, type: 7 }, { epoch, epochKey }, counting(4))
+  const site = sealFactText('Camp North', { mesh, type: 14 }, { epoch, epochKey }, counting(13))
   const schema = sealFactText(
     '{"collection":"patients","version":2}',
     { mesh, type: 9, maxBytes: 65_536 },
@@ -96,6 +97,8 @@ export function identityVectors() {
       device: other.device,
       addresses: ['https://haven.example.org', 'http://10.0.0.5:8420'],
     },
+    { kind: 'site', device: device.device, site },
+    { kind: 'site', device: device.device, site: new Uint8Array(0) },
     { kind: 'unknown', type: 99, body: sequence(9, 5) },
   ]
   const invitation = newInvitation(

@@ -311,6 +311,37 @@ test('a device names itself; an admin names those that did not; nobody else name
   expect(view.member(nurse.id)?.name).toEqual(name('her own'))
 })
 
+test('a device says its site, and an admin that of one that did not; what was said can be taken back', () => {
+  const mesh = new TestMesh()
+  const founder = mesh.founder()
+  const courier = mesh.enrol(founder, 'courier')
+  const nurse = mesh.enrol(founder, 'clinician')
+  const text = (site: string) => new TextEncoder().encode(site)
+  const say = (author: typeof nurse, device: string, site: string) => {
+    mesh.write(author, { kind: 'site', device, site: text(site) })
+  }
+  say(nurse, courier.id, 'by a nurse')
+  expect(mesh.evaluate().siteOf(courier.id)).toBeUndefined()
+  say(founder, courier.id, 'North')
+  say(founder, nurse.id, 'by an admin')
+  expect(mesh.evaluate().siteOf(nurse.id)).toEqual(text('by an admin'))
+  say(nurse, nurse.id, 'South')
+  say(nurse, nurse.id, 'East')
+  say(founder, nurse.id, 'by an admin, later')
+  expect(mesh.evaluate().siteOf(courier.id)).toEqual(text('North'))
+  expect(mesh.evaluate().siteOf(nurse.id)).toEqual(text('East'))
+  // Of one that was removed it is still known where it had been.
+  const revocation = mesh.revoke(founder, nurse, [placeOf(nurse)])
+  expect(mesh.evaluate().siteOf(nurse.id)).toEqual(text('East'))
+  say(nurse, nurse.id, 'said too late')
+  expect(mesh.evaluate().siteOf(nurse.id)).toEqual(text('East'))
+  mesh.certify('root', nurse, 'clinician', { carrier: founder, setsAside: [revocation.id] })
+  say(nurse, nurse.id, '')
+  expect(mesh.evaluate().siteOf(nurse.id)).toEqual(text('by an admin, later'))
+  say(founder, nurse.id, '')
+  expect(mesh.evaluate().siteOf(nurse.id)).toBeUndefined()
+})
+
 test('a device retires by its own word, until it takes that back', () => {
   const mesh = new TestMesh()
   const founder = mesh.founder()
@@ -494,6 +525,11 @@ function perform(mesh: TestMesh, devices: readonly TestDevice[], act: Act): void
     case 'name':
     default:
       mesh.write(actor, { kind: 'deviceName', device: actor.id, name: Uint8Array.of(act.number) })
+      mesh.write(actor, {
+        kind: 'site',
+        device: target.id,
+        site: act.number % 3 === 0 ? new Uint8Array(0) : Uint8Array.of(act.number),
+      })
   }
 }
 
@@ -567,6 +603,7 @@ function summary(view: Membership, devices: readonly TestDevice[]) {
       revocation: view.revocationOf(id),
       chain: view.chainOf(id),
       cuts: view.cutsOf(id, feed),
+      site: view.siteOf(id),
       hidden: Array.from({ length: seq + 1 }, (_, n) => view.isHidden(feed, id, n + 1)),
     })),
   }
