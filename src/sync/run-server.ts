@@ -56,8 +56,16 @@ export class RunServer {
         return
       }
       const sent = session.sentTo.get(want.feed)
-      // It was said before our last frames had arrived.
-      if (sent !== undefined && sent.seq > after && session.window.inFlightBytes > 0) return
+      if (sent !== undefined && sent.place.seq > after) {
+        // The run that goes on there: if it had not arrived when this was said, it need not be said again.
+        const next = sent.runs.findLast((run) => run.after <= after)
+        if (next === undefined || !session.window.hasArrived(next.atBytes)) {
+          session.earlyWants.add(want.feed)
+          return
+        }
+        // It was not taken, and nothing that was sent after it can be.
+        session.sentTo.delete(want.feed)
+      }
       this.#addCursor(session, {
         feed: want.feed,
         segment: -1,
@@ -78,6 +86,20 @@ export class RunServer {
       const links = result?.kind === 'links' ? result.links : []
       if (session.state === 'open') this.#serveFrom(session, want, links)
     })
+  }
+
+  /** Of feeds that were wanted while runs of them were on their way: these have arrived. What was not taken is sent again. */
+  #lookAtEarlyWants(session: Session): void {
+    for (const feed of session.earlyWants) {
+      const sent = session.sentTo.get(feed)
+      const last = sent?.runs.at(-1)
+      if (last !== undefined && !session.window.hasArrived(last.atBytes)) continue
+      session.earlyWants.delete(feed)
+      if (sent === undefined || heldBy(session, feed) >= sent.place.seq) continue
+      session.sentTo.delete(feed)
+      session.cursors.delete(`${feed}/-1`)
+      this.offer(session, feed)
+    }
   }
 
   /** Serves all of a feed that does not lie in the history of one of these places. */
@@ -167,7 +189,7 @@ export class RunServer {
       return
     }
     const after = Math.max(
-      session.sentTo.get(feed)?.seq ?? 0,
+      session.sentTo.get(feed)?.place.seq ?? 0,
       ...entries.map((entry) => entry.seq).filter((seq) => seq <= chain.seq),
       0,
     )
@@ -190,6 +212,7 @@ export class RunServer {
 
   /** Reads and sends the next frame of what is to be sent, as far as the window has room: what goes first, first. */
   serve(session: Session): void {
+    if (session.earlyWants.size > 0) this.#lookAtEarlyWants(session)
     if (session.loading || !session.writable || session.cursors.size === 0) return
     const cursors = [...session.cursors.values()].toSorted((a, b) => a.priority - b.priority)
     const first = cursors[0]!
@@ -269,15 +292,30 @@ export class RunServer {
       bytes += size
       runBytes += encoded.length
       session.commits.out += run.commits.length
-      this.#advanceCursor(session, key, cursor, run.commits.at(-1)!)
+      const atBytes = session.window.sentBytes + runBytes
+      this.#advanceCursor(session, cursor, { last: run.commits.at(-1)!, atBytes })
     }
     flush()
   }
 
-  #advanceCursor(session: Session, key: string, cursor: Cursor, last: StoredCommit): void {
+  /** @param atBytes - of runs sent in this session, with this one */
+  #advanceCursor(
+    session: Session,
+    cursor: Cursor,
+    { last, atBytes }: { readonly last: StoredCommit; readonly atBytes: number },
+  ): void {
+    const key = `${cursor.feed}/${cursor.segment}`
     const place = { seq: last.seq, id: bytesToHex(last.id) }
     const chain = this.#ports.replica.chain(cursor.feed)
-    if (cursor.segment === -1) session.sentTo.set(cursor.feed, place)
+    if (cursor.segment === -1) {
+      const held = heldBy(session, cursor.feed)
+      const before = session.sentTo.get(cursor.feed)?.runs ?? []
+      const runs = before.filter(
+        (run) => run.after >= held || !session.window.hasArrived(run.atBytes),
+      )
+      runs.push({ after: cursor.after, atBytes })
+      session.sentTo.set(cursor.feed, { place, runs })
+    }
     cursor.after = place.seq
     cursor.base = place.id
     if (cursor.segment === -1 && !chain.forked) {
@@ -296,4 +334,9 @@ export class RunServer {
       session.cursors.set(key, { ...cursor, first: undefined })
     }
   }
+}
+
+/** How far the peer holds a feed without forks, by its own words. */
+function heldBy(session: Session, feed: string): number {
+  return Math.max(0, ...(session.theirs?.get(feed) ?? []).map(({ seq }) => seq))
 }

@@ -33,8 +33,20 @@ export class SendWindow {
     )
   }
 
+  /** By the peer's last word. */
+  get allowedBytes(): number {
+    return this.#peerAllowsBytes
+  }
+
   get inFlightBytes(): number {
     return this.sentBytes - this.#durableBytes
+  }
+
+  /**
+   * Whether what was sent up to this many bytes has come to the peer, and on its disk or to nothing: it can't have counted more than had come.
+   */
+  hasArrived(sentBytes: number): boolean {
+    return this.#durableBytes >= sentBytes
   }
 
   /** A good size for the next frame of runs. */

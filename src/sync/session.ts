@@ -2,6 +2,7 @@
 import type { Place } from '../feed/chain.ts'
 import type { ClockEntry } from '../feed/vector-clock.ts'
 import type { Announcement } from './announcement.ts'
+import type { Exchange } from './exchange.ts'
 import type { ClockWanted, Section } from './section.ts'
 import { SendWindow } from './send-window.ts'
 import { nextState } from './session-states.ts'
@@ -16,6 +17,12 @@ export interface Cursor {
   after: number
   base: string | undefined
   readonly first: string | undefined
+}
+
+export interface SentFeed {
+  readonly place: Place
+  /** Runs of it, the oldest first, that the peer may not have taken: after which seq each goes on, and how many bytes of runs had been sent with it. */
+  readonly runs: readonly { readonly after: number; readonly atBytes: number }[]
 }
 
 export interface Traffic {
@@ -65,9 +72,11 @@ export class Session {
   pulls = false
   readonly cursors = new Map<string, Cursor>()
   /** How far we have sent each feed in this session. */
-  readonly sentTo = new Map<string, Place>()
+  readonly sentTo = new Map<string, SentFeed>()
+  /** Feeds of wants that may be older than what is on its way. */
+  readonly earlyWants = new Set<string>()
   readonly descriptorsSent = new Set<string>()
-  readonly window = new SendWindow()
+  window = new SendWindow()
   writable = true
   loading = false
 
@@ -92,6 +101,8 @@ export class Session {
   failure: string | undefined
   /** We have told the peer that there is no room for more. */
   saidFull = false
+  /** Where the carrier only asks and is answered. */
+  exchange: Exchange | undefined
 
   constructor(link: string, side: 'dialler' | 'listener', binding: Uint8Array, nowMs: number) {
     this.link = link
@@ -108,6 +119,19 @@ export class Session {
     return true
   }
 
+  /** What was on its way has arrived or is lost: a question begins with nothing sent and nothing received. */
+  restart(sendBytes: number, nowMs: number): void {
+    const { allowedBytes } = this.window
+    this.window = new SendWindow()
+    this.window.acknowledged(0, Math.min(allowedBytes, sendBytes), nowMs)
+    this.receivedBytes = 0
+    this.durableBytes = 0
+    this.ackDue = false
+    this.sentTo.clear()
+    this.descriptorsSent.clear()
+    this.unsaid.clear()
+  }
+
   /** A feed has advanced here: places of theirs that were missing may be held now. */
   lookAgain(feed: string): void {
     for (const [key, state] of this.lookedUp)
@@ -119,6 +143,7 @@ export class Session {
     return (
       this.state === 'open' &&
       this.theirs !== undefined &&
+      this.exchange?.isPresumed !== true &&
       this.behind === 0 &&
       this.ahead === 0 &&
       ![...this.lookedUp.values()].includes('pending')

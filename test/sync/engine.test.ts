@@ -80,6 +80,32 @@ describe('an author whom nobody has vouched for yet', () => {
     expect(a!.replica.digest).toBe(b!.replica.digest)
     expect(a!.sessions()[0]!.complete).toBe(true)
   })
+
+  it('that happens amid its feed: little is sent twice, and nobody waits until it is late', async () => {
+    const network = new SimulatedNetwork({
+      seed: 3,
+      devices: 3,
+      weather: calm,
+      acquainted: (one, other) => !(one === 0 && other === 2),
+    })
+    const [a, b, c] = network.devices
+    await written(network, 2, many(600, 9_000))
+    network.connect(1, 2)
+    await network.run(20_000)
+    network.isolate(2)
+    // Of somebody who is known, and sent after it.
+    await written(network, 1, many(100, 9_000))
+    network.connect(0, 1)
+    const sent = () => b!.sessions()[0]?.commits.out ?? 0
+    while (sent() < 100) await network.run(5)
+    expect(sent()).toBeLessThan(500)
+    a!.authority.known.set(c!.id, stubMember(2).certificate)
+    a!.driver.engine.authorityChanged(network.time.nowMs())
+    a!.driver.pump()
+    await network.run(4_000)
+    expect(a!.replica.digest).toBe(b!.replica.digest)
+    expect(sent()).toBeLessThan(1_100)
+  })
 })
 
 describe('who has no room for more', () => {
