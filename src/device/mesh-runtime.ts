@@ -492,18 +492,24 @@ export class MeshRuntime {
   #notified(notification: Notification): void {
     switch (notification.kind) {
       case 'opened':
-        this.#options.log('info', 'SESSION_OPENED', 'A session with a device of the mesh began.', {
-          device: notification.device,
-        })
+        this.#options.log(
+          notification.isBrief ? 'debug' : 'info',
+          'SESSION_OPENED',
+          'A session with a device of the mesh began.',
+          { device: notification.device },
+        )
         this.peers.opened(notification.device)
         this.#askForKeys()
         this.#later(passOnMs, () => this.#passOnCertificates())
         return
       case 'closed':
         if (notification.device !== undefined) {
-          this.#options.log('info', 'SESSION_CLOSED', `A session ended (${notification.reason}).`, {
-            device: notification.device,
-          })
+          this.#options.log(
+            notification.isBrief ? 'debug' : 'info',
+            'SESSION_CLOSED',
+            `A session ended (${notification.reason}).`,
+            { device: notification.device },
+          )
           this.peers.closed(notification.device, notification.reason)
         }
         return

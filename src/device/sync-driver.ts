@@ -18,6 +18,7 @@ import type {
   Output,
   RunRequest,
 } from '../sync/engine-port.ts'
+import type { ExchangeBudget } from '../sync/exchange.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
 import type { Random } from '../core/environment.ts'
 import type { OtherProcesses } from './other-processes.ts'
@@ -48,6 +49,7 @@ export class SyncDriver {
   #persistsDone: Promise<void> = Promise.resolve()
   #cancelWake: (() => void) | undefined
   #pumping = false
+  #pumped = Promise.withResolvers<void>()
   #stopped = false
 
   constructor(options: SyncDriverOptions) {
@@ -61,7 +63,9 @@ export class SyncDriver {
     this.#links.set(link.id, link)
     // The link is usable once this function has returned.
     queueMicrotask(() => {
-      this.engine.connected(link.id, link.side, link.binding, this.#now())
+      if (link.vouchedFor === undefined)
+        this.engine.connected(link.id, link.side, link.binding, this.#now())
+      else this.engine.vouchedFor(link.id, link.side, link.vouchedFor, this.#now())
       this.pump()
     })
     return {
@@ -107,6 +111,32 @@ export class SyncDriver {
     } finally {
       this.#pumping = false
     }
+    this.#pumped.resolve()
+    this.#pumped = Promise.withResolvers()
+  }
+
+  ask(link: string, budget: ExchangeBudget): void {
+    this.engine.ask(link, budget, this.#now())
+    this.pump()
+  }
+
+  asked(link: string): void {
+    this.engine.asked(link)
+  }
+
+  answered(link: string): void {
+    this.engine.answered(link, this.#now())
+    this.pump()
+  }
+
+  answer(link: string): void {
+    this.engine.answer(link, this.#now())
+    this.pump()
+  }
+
+  /** Resolves when nothing is on its way to or from the disk on behalf of a question, an answer or their link. */
+  async untilSettled(link: string): Promise<void> {
+    while (!this.engine.isSettled(link)) await this.#pumped.promise
   }
 
   #now(): number {
@@ -143,6 +173,9 @@ export class SyncDriver {
         return
       case 'notify':
         this.#options.notified(output.notification)
+        return
+      case 'news':
+        this.#links.get(output.link)?.hasNews?.()
         return
       case 'close':
         this.#links.get(output.link)?.close(output.reason)

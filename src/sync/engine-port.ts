@@ -4,6 +4,7 @@ import type { StoredCommit, StoredDescriptor } from '../feed/commit-store.ts'
 import type { Certificate } from '../identity/certificate.ts'
 import type { DeviceKeys } from '../identity/device-key.ts'
 import type { FeedChain, Link as ChainLink, Place } from '../feed/chain.ts'
+import type { Positions } from './positions.ts'
 
 /** What the engine has to know of members and keys; the device keeps it up to date from the control facts. */
 export interface Authority {
@@ -49,6 +50,8 @@ export interface EngineOptions {
   readonly intake?: Intake | undefined
   /** Other processes speak for this device too, from the same store: announcements are made by who keeps their numbers (`announce`). */
   readonly isShared?: boolean | undefined
+  /** By what askers go on where their last answer ended; default: what this process counts. */
+  readonly positions?: Positions | undefined
 }
 
 /**
@@ -90,12 +93,19 @@ export type LoadResult =
   | { readonly kind: 'links'; readonly links: readonly ChainLink[] }
 
 export type Notification =
-  | { readonly kind: 'opened'; readonly link: string; readonly device: string }
+  | {
+      readonly kind: 'opened'
+      readonly link: string
+      readonly device: string
+      /** For one question and its answer only. */
+      readonly isBrief: boolean
+    }
   | {
       readonly kind: 'closed'
       readonly link: string
       readonly device: string | undefined
       readonly reason: string
+      readonly isBrief: boolean
     }
   /** Somebody was, or we were, turned away. */
   | {
@@ -144,4 +154,6 @@ export type Output =
   | { readonly type: 'load'; readonly token: number; readonly request: LoadRequest }
   | { readonly type: 'wakeAt'; readonly ms: number }
   | { readonly type: 'notify'; readonly notification: Notification }
+  /** Over a link that asks, there is something to say: whoever asks may do so at once. */
+  | { readonly type: 'news'; readonly link: string }
   | { readonly type: 'close'; readonly link: string; readonly reason: string }

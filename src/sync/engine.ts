@@ -5,12 +5,13 @@
  * and are to be carried out in their order. Clock, offers and acknowledgements move only on `persisted`. Every message can be answered from the
  * store and the message alone: a session is a cache that makes it fast.
  */
+import { emptyBytes } from '../core/bytes.ts'
 import { assert, HavenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { FeedChain } from '../feed/chain.ts'
 import { decodeDescriptor } from '../feed/descriptor.ts'
 import type { FeedDescriptor } from '../feed/descriptor.ts'
-import { differenceFrom } from '../feed/vector-clock.ts'
+import { clockDigest, differenceFrom } from '../feed/vector-clock.ts'
 import type { ClockEntry, VectorClock } from '../feed/vector-clock.ts'
 import { decodeAnnouncement } from './announcement.ts'
 import type { Announcement } from './announcement.ts'
@@ -26,9 +27,13 @@ import type {
   Notification,
   Output,
 } from './engine-port.ts'
+import { Exchange, saidBytes, wantsPerQuestion } from './exchange.ts'
+import type { ExchangeBudget } from './exchange.ts'
 import { Handshake } from './handshake.ts'
 import { decodeMessage, encodeMessage } from './message.ts'
 import type { MessageType } from './message.ts'
+import { OwnPositions } from './positions.ts'
+import type { Positions } from './positions.ts'
 import { Receiver } from './receiver.ts'
 import { Replica } from './replica.ts'
 import { RunServer } from './run-server.ts'
@@ -41,6 +46,8 @@ type Plain = Exclude<Section, { tag: 'run' }>
 
 /** What a message has around its sections. */
 const messageOverheadBytes = 1024
+/** Why a link is over whose question has been answered. */
+export const answeredReason = 'answered'
 const noChains: ReadonlyMap<string, FeedChain> = new Map()
 
 export class SyncEngine {
@@ -49,6 +56,11 @@ export class SyncEngine {
   readonly #authority: Authority
   readonly #intake: Intake
   readonly #isShared: boolean
+  readonly #positions: Positions
+  /** Where this device is in the clocks of those whom it asks, by their ids. */
+  readonly #positionsAt = new Map<string, Uint8Array>()
+  /** Whose input is being worked on, as far as it matters who waits for what is loaded. */
+  #inHand: Session | undefined
   readonly #outputs: Output[] = []
   readonly #sessions = new Map<string, Session>()
   readonly #loads = new Map<number, (result: LoadResult | undefined, nowMs: number) => void>()
@@ -65,6 +77,8 @@ export class SyncEngine {
     this.#authority = options.authority
     this.#intake = options.intake ?? (() => limits.windowMaxBytes)
     this.#isShared = options.isShared ?? false
+    this.#positions =
+      options.positions ?? new OwnPositions(options.random.bytes(OwnPositions.nameBytes))
     this.#wants = new WantPlanner(this.replica, (collection) =>
       this.#authority.priorityOf(collection),
     )
@@ -134,15 +148,247 @@ export class SyncEngine {
     const session = this.#sessions.get(link)
     if (session === undefined || session.state === 'closed') return
     session.bytes.in += frame.length + 4
+    this.#inHand = session
     try {
       if (session.state === 'open' || session.state === 'joining')
         this.#message(session, frame, nowMs)
+      else if (session.exchange !== undefined) this.#question(session, frame, nowMs)
       else this.#hello(session, frame, nowMs)
     } catch (error) {
       this.#fail(session, error, nowMs)
+    } finally {
+      this.#inHand = undefined
     }
     this.#settle(nowMs)
   }
+
+  // ---- exchanges ----
+
+  /**
+   * A link is up whose carrier has proved who is at its other end, and carries questions and their answers only. Who dialled asks, again and
+   * again ({@link SyncEngine.ask}); the other side hears one question, answers it ({@link SyncEngine.answer}), and the link is over.
+   */
+  vouchedFor(link: string, side: 'dialler' | 'listener', device: string, nowMs: number): void {
+    const session = new Session(link, side, emptyBytes, nowMs)
+    const exchange = new Exchange(side === 'dialler' ? 'asker' : 'answerer')
+    session.exchange = exchange
+    session.device = device
+    this.#sessions.set(link, session)
+    if (this.#storeFailed) this.#end(session, 'STORE_FAILED', nowMs)
+    else if (exchange.role === 'answerer') {
+      session.moved('accepted')
+      session.deadlineMs = nowMs + limits.helloMs
+    } else {
+      session.moved('dialled')
+      session.moved('member-hello')
+      const known = this.book.entries.get(device)?.known
+      if (known !== undefined) {
+        session.theirs = new Map(known.clock)
+        session.toldMs = known.last.timeMs
+        exchange.heldDigest = known.digest
+        this.#compareAll(session)
+      }
+      this.#notify({ kind: 'opened', link, device, isBrief: false })
+    }
+    this.#settle(nowMs)
+  }
+
+  /** The next question: it is sent from now on, until the link {@link SyncEngine.isSettled} and it has been {@link SyncEngine.asked}. */
+  ask(link: string, budget: ExchangeBudget, nowMs: number): void {
+    const session = this.#sessions.get(link)
+    const exchange = session?.exchange
+    if (session?.state !== 'open' || exchange?.role !== 'asker') return
+    session.restart(budget.sendBytes, nowMs)
+    this.#wants.closed(session)
+    exchange.hasToldNews = false
+    exchange.isHeld = false
+    session.outbox.unshift(...this.#opening(session, exchange, budget))
+    const asksFor = exchange.isResting ? 0 : wantsPerQuestion
+    for (const feed of [...session.behindByFeed.keys()].slice(asksFor))
+      this.#wants.expect(session, feed, nowMs)
+    if (!exchange.isResting) this.#server.offerAll(session)
+    this.#settle(nowMs)
+  }
+
+  /** Nothing more goes into the question. */
+  asked(link: string): void {
+    const session = this.#sessions.get(link)
+    if (session?.exchange === undefined) return
+    session.exchange.isHeld = true
+    // They are made anew from what the answer says of the peer's clock.
+    session.cursors.clear()
+  }
+
+  /** All frames of an answer have been received. */
+  answered(link: string, nowMs: number): void {
+    const session = this.#sessions.get(link)
+    if (session?.state !== 'open' || session.exchange === undefined) return
+    this.#concludeAnswer(session, session.exchange, session.device!, nowMs)
+    this.#settle(nowMs)
+  }
+
+  /** What came in with a question or an answer is durable, and what was asked for has been read. */
+  isSettled(link: string): boolean {
+    const session = this.#sessions.get(link)
+    if (session?.exchange === undefined) return true
+    return (
+      session.state === 'open' &&
+      session.exchange.loads === 0 &&
+      !session.loading &&
+      session.durableBytes >= session.receivedBytes
+    )
+  }
+
+  /** After an answer: whether there is more to ask or to send at once. What the last question could not bring about is not repeated. */
+  hasMore(link: string): boolean {
+    const session = this.#sessions.get(link)
+    const exchange = session?.exchange
+    if (session?.state !== 'open' || exchange === undefined) return false
+    const isMore =
+      exchange.peerHasMore ||
+      exchange.clockWanted !== undefined ||
+      exchange.showsChain ||
+      session.ahead > 0 ||
+      session.behind > 0 ||
+      session.outbox.length > 0
+    const { digest } = this.replica
+    const { heldDigest, showsChain } = exchange
+    const isTold = exchange.clockWanted === undefined
+    const mayBring = session.window.allowedBytes > 0
+    const after = [digest, heldDigest, isTold, mayBring, showsChain].join('/')
+    const isAsBefore = after === exchange.after
+    const isLacking = exchange.peerHasMore || session.ahead > 0 || session.behind > 0
+    exchange.fruitless = isAsBefore && isLacking ? exchange.fruitless + 1 : 0
+    exchange.after = after
+    return isMore && !isAsBefore
+  }
+
+  /** Says what there is to say to a question that has been heard and {@link SyncEngine.isSettled}, and ends the link. */
+  answer(link: string, nowMs: number): void {
+    const session = this.#sessions.get(link)
+    if (session?.state !== 'open' || session.exchange?.role !== 'answerer') return
+    // What has just been stored is part of what this device says that it holds.
+    this.#announcer.contactEnded(nowMs)
+    session.exchange.isHeld = false
+    session.ackDue = true
+    this.#settle(nowMs)
+    this.#end(session, answeredReason, nowMs)
+    this.#settle(nowMs)
+  }
+
+  /** The first frame of a question. */
+  #question(session: Session, frame: Uint8Array, nowMs: number): void {
+    const { sections } = decodeMessage(frame)
+    const device = session.device!
+    if (this.#authority.revocationOf(device) !== undefined) {
+      this.#turnAway(session, device, nowMs)
+      return
+    }
+    const chain = sections.find((section) => section.tag === 'chain')
+    const proved =
+      chain === undefined ? undefined : this.#authority.acceptChain([...chain.certificates])
+    if (proved === undefined ? !this.#authority.isMember(device) : proved !== device) {
+      throw new HavenError(
+        'NOT_A_MEMBER',
+        'A device that does not belong to this mesh wanted to connect. If it should belong, invite it.',
+      )
+    }
+    if (!session.moved('member-hello')) throw outOfOrder()
+    session.deadlineMs = undefined
+    this.#notify({ kind: 'opened', link: session.link, device, isBrief: true })
+    this.#sections(session, sections, nowMs)
+    if (session.theirs === undefined && !tellsOf(sections, device))
+      this.#lookUpTheirs(session, device, nowMs)
+    this.#receiver.reopened()
+  }
+
+  /** What the first message of a question says before all else. */
+  #opening(session: Session, exchange: Exchange, { takeBytes }: ExchangeBudget): Plain[] {
+    const { digest, clock, commits } = this.replica
+    this.book.rememberOwn(digest, clock)
+    session.pulls =
+      !exchange.isResting &&
+      ![...this.#sessions.values()].some((other) => other !== session && other.state === 'open')
+    const moreBytes = exchange.isResting ? 0 : Math.min(takeBytes, this.#roomFor(session))
+    const chain = this.#authority.ownCertificate().chain.map(({ bytes }) => bytes)
+    const token = this.#positionsAt.get(session.device!) ?? emptyBytes
+    const sections: Plain[] = [
+      ...(exchange.showsChain ? [{ tag: 'chain', certificates: chain } as const] : []),
+      { tag: 'digest', digest, commits },
+      { tag: 'gossip', digest: this.book.gossipDigest() },
+      { tag: 'window', durableBytes: 0, moreBytes },
+      { tag: 'position', more: false, digest: exchange.heldDigest, token },
+      ...this.#ownClock(exchange),
+    ]
+    if (session.pulls) sections.push({ tag: 'pull' })
+    exchange.telling = { digest, clock: new Map(clock) }
+    return sections
+  }
+
+  /** What has changed of the own clock since the peer was told, or what it asked for. */
+  #ownClock(exchange: Exchange): Plain[] {
+    const { device } = this.#authority
+    const { digest } = this.replica
+    const { clockWanted, told } = exchange
+    exchange.clockWanted = undefined
+    if (clockWanted !== undefined) {
+      const clock = this.book.bodyFor(device, digest, clockWanted.base)
+      return clock === undefined ? [] : [{ tag: 'clock', clock }]
+    }
+    if (told === undefined || told.digest === digest) return []
+    const difference = differenceFrom(told.clock, this.replica.clock)
+    const base = told.digest
+    return [{ tag: 'clock', clock: { device, digest, base, whole: undefined, difference } }]
+  }
+
+  #concludeAnswer(session: Session, exchange: Exchange, device: string, nowMs: number): void {
+    const { position } = exchange
+    exchange.position = undefined
+    this.#wants.closed(session)
+    if (position === undefined) return
+    exchange.showsChain = false
+    exchange.told = exchange.telling
+    exchange.peerHasMore = position.more
+    const { theirs } = session
+    const isWhole = theirs !== undefined && clockDigest(theirs) === position.digest
+    exchange.heldDigest = isWhole ? position.digest : undefined
+    if (!isWhole) {
+      this.#positionsAt.delete(device)
+      return
+    }
+    this.#positionsAt.set(device, position.token)
+    exchange.isPresumed = false
+    session.toldMs = nowMs
+    const known = this.book.entries.get(device)?.known?.digest
+    this.book.learnedDirectly(device, theirs, nowMs, session.theirNumber)
+    const lacking = this.book.lacking(device)
+    if (lacking !== undefined)
+      session.outbox.push({ tag: 'clock-wanted', wanted: { device, ...lacking } })
+    if (known !== position.digest) this.#remember(device)
+    this.#notify({ kind: 'progress', link: session.link, device })
+  }
+
+  /** What the asker lacks of this device's clock, and where it is now. */
+  #closing(exchange: Exchange, more: boolean): Plain[] {
+    const { digest } = this.replica
+    const asked = exchange.position
+    const sections: Plain[] = [{ tag: 'position', more, digest, token: this.#positions.now() }]
+    if (asked?.digest === digest) return sections
+    const feeds =
+      asked?.digest === undefined || asked.token.length === 0
+        ? undefined
+        : this.#positions.movedSince(asked.token)
+    if (feeds === undefined) {
+      const clock = this.book.bodyFor(this.#authority.device, digest, asked?.digest)
+      if (clock !== undefined) sections.push({ tag: 'clock', clock })
+    } else {
+      const entries = [...feeds].flatMap((feed) => this.replica.chain(feed).entries())
+      if (entries.length > 0) sections.push({ tag: 'have', entries })
+    }
+    return sections
+  }
+
+  // ---- more inputs ----
 
   /** The link takes more. */
   writable(link: string, nowMs: number): void {
@@ -241,6 +487,7 @@ export class SyncEngine {
     const done = this.#loads.get(token)
     this.#loads.delete(token)
     done?.(result, nowMs)
+    this.#inHand = undefined
     this.#settle(nowMs)
   }
 
@@ -257,6 +504,7 @@ export class SyncEngine {
       if (this.#authority.revocationOf(session.device) !== undefined)
         this.#turnAway(session, session.device, nowMs)
     }
+    for (const { exchange } of this.#sessions.values()) if (exchange) exchange.after = undefined
     this.#receiver.retryParked(nowMs)
     this.#wants.retryAll()
     this.#settle(nowMs)
@@ -342,7 +590,7 @@ export class SyncEngine {
   /** What a device said that it holds durably, the newest claim first: in the open conversation, and before. */
   *claims(device: string): Iterable<Claim> {
     const session = this.sessionWith(device)
-    if (session?.theirs !== undefined) {
+    if (session?.theirs !== undefined && session.exchange?.isPresumed !== true) {
       const theirs = new Map(session.theirs)
       const entries = (feed: string): readonly ClockEntry[] => theirs.get(feed) ?? []
       const said = { timeMs: session.toldMs, direct: true }
@@ -455,21 +703,25 @@ export class SyncEngine {
       this.#send(session, this.#handshake.answer(session, this.#helloSections(session)))
     }
     if (this.#roomFor(session) === 0) session.ackDue = true
-    this.#notify({ kind: 'opened', link: session.link, device })
+    this.#notify({ kind: 'opened', link: session.link, device, isBrief: false })
     this.#sayWhatMovedSinceHello(session)
     this.#sections(session, sections, nowMs)
-    const digest = session.theirDigest
-    if (digest !== undefined) {
-      const known =
-        digest === this.replica.digest ? this.replica.clock : this.book.clockByDigest(digest)
-      if (known !== undefined) this.#learnTheirs(session, known, nowMs)
-      else
-        session.outbox.push({
-          tag: 'clock-wanted',
-          wanted: { device, digest, base: this.book.entries.get(device)?.known?.digest },
-        })
-    }
+    this.#lookUpTheirs(session, device, nowMs)
     this.#receiver.reopened()
+  }
+
+  /** The peer has named its clock: it may be known here. */
+  #lookUpTheirs(session: Session, device: string, nowMs: number): void {
+    const digest = session.theirDigest
+    if (digest === undefined) return
+    const known =
+      digest === this.replica.digest ? this.replica.clock : this.book.clockByDigest(digest)
+    if (known !== undefined) this.#learnTheirs(session, known, nowMs)
+    else
+      session.outbox.push({
+        tag: 'clock-wanted',
+        wanted: { device, digest, base: this.book.entries.get(device)?.known?.digest },
+      })
   }
 
   /** Our hello named a clock that may have moved while it was on its way. */
@@ -601,7 +853,11 @@ export class SyncEngine {
         case 'fault':
           session.failure = section.code
           break
+        case 'position':
+          if (session.exchange !== undefined) session.exchange.position = section
+          break
         // Parts of other conversations, and what a later version may say.
+        case 'chain':
         case 'join-request':
         case 'join-offer':
         case 'join-confirm':
@@ -614,7 +870,10 @@ export class SyncEngine {
 
   #clockTold(session: Session, body: ClockBody, nowMs: number): void {
     const clock = this.book.read(body)
+    const isAsker = session.exchange?.role === 'asker'
     if (clock === undefined) {
+      // What is not said of the answerer's clock is said with the next answer.
+      if (isAsker && body.device === session.device) return
       // The base is gone on our side: ask for the whole, once.
       const asked = `${body.digest}/whole`
       if (session.clocksAsked.has(asked)) return
@@ -625,9 +884,8 @@ export class SyncEngine {
       })
       return
     }
-    if (body.device === session.device && session.theirs === undefined) {
+    if (body.device === session.device && (session.theirs === undefined || isAsker))
       this.#learnTheirs(session, clock, nowMs)
-    }
     if (this.book.entries.get(body.device)?.announcement?.clockDigest === body.digest) {
       this.book.announcedClock(body.device, clock)
       this.#remember(body.device)
@@ -639,18 +897,33 @@ export class SyncEngine {
   }
 
   #clockWanted(session: Session, wanted: ClockWanted): void {
+    if (session.exchange?.role === 'asker' && wanted.device === this.#authority.device) {
+      session.exchange.clockWanted = wanted
+      return
+    }
     const body = this.book.bodyFor(wanted.device, wanted.digest, wanted.base)
     if (body !== undefined) session.outbox.push({ tag: 'clock', clock: body })
     else if (session.clocksOwed.length < limits.announcements) session.clocksOwed.push(wanted)
   }
 
   #learnTheirs(session: Session, clock: VectorClock, nowMs: number): void {
+    const before = session.theirs ?? new Map<string, never>()
     session.theirs = new Map(clock)
+    if (session.exchange?.role === 'asker') {
+      // It counts when the whole answer has been heard.
+      this.#compareAll(session, before.keys())
+      return
+    }
     session.toldMs = nowMs
+    const known = this.book.entries.get(session.device!)?.known?.digest
     this.book.learnedDirectly(session.device!, clock, nowMs, session.theirNumber)
-    this.#remember(session.device!)
-    for (const feed of session.theirs.keys()) this.#compare(session, feed)
-    for (const chain of this.replica.chains()) this.#compare(session, chain.feed)
+    // Who asks again and again is remembered when there is something new.
+    if (
+      session.exchange === undefined ||
+      known !== this.book.entries.get(session.device!)?.known?.digest
+    )
+      this.#remember(session.device!)
+    this.#compareAll(session)
     if (session.peerPulls) this.#server.offerAll(session)
     // What the peer sends of its own accord needs no want.
     if (session.pulls)
@@ -675,6 +948,11 @@ export class SyncEngine {
     }
     session.toldMs = nowMs
     this.#notify({ kind: 'progress', link: session.link, device: session.device! })
+  }
+
+  #compareAll(session: Session, feeds: Iterable<string> = []): void {
+    for (const feed of [...feeds, ...(session.theirs?.keys() ?? [])]) this.#compare(session, feed)
+    for (const chain of this.replica.chains()) this.#compare(session, chain.feed)
   }
 
   /** Renews what we know of who lacks what of one feed. */
@@ -717,13 +995,22 @@ export class SyncEngine {
 
   #advanced(feed: string, own: boolean, nowMs: number): void {
     this.#announcer.changed(nowMs)
+    this.#positions.moved(feed)
     for (const session of this.#sessions.values()) {
       if (session.state !== 'open') continue
       session.unsaid.add(feed)
       session.lookAgain(feed)
       this.#compare(session, feed)
-      if (own || session.peerPulls) this.#server.offer(session, feed)
+      if (session.exchange?.role === 'asker') this.#tellNews(session, session.exchange, feed)
+      else if (own || session.peerPulls) this.#server.offer(session, feed)
     }
+  }
+
+  /** Something that the peer lacks has become durable: it goes with the next question. */
+  #tellNews(session: Session, exchange: Exchange, feed: string): void {
+    if (exchange.hasToldNews || !session.aheadByFeed.has(feed)) return
+    exchange.hasToldNews = true
+    this.#outputs.push({ type: 'news', link: session.link })
   }
 
   #announced(session: Session, bytes: Uint8Array): void {
@@ -739,7 +1026,10 @@ export class SyncEngine {
       if (other !== session && other.state === 'open')
         other.announcementsOut.set(announcement.device, announcement)
     }
-    const lacking = this.book.lacking(announcement.device)
+    // What an answerer holds follows from its answer.
+    const isAnswerers = session.exchange?.role === 'asker' && announcement.device === session.device
+    const lacking = isAnswerers ? undefined : this.book.lacking(announcement.device)
+    if (isAnswerers) session.theirNumber = Math.max(session.theirNumber, announcement.number)
     if (lacking !== undefined && !session.clocksAsked.has(lacking.digest)) {
       session.clocksAsked.add(lacking.digest)
       session.outbox.push({
@@ -754,7 +1044,7 @@ export class SyncEngine {
   #outdated(session: Session, number: number | undefined, nowMs: number): void {
     if (number === undefined || session.device === undefined) return
     session.theirNumber = Math.max(session.theirNumber, number)
-    if (session.theirs === undefined) return
+    if (session.theirs === undefined || session.exchange?.role === 'asker') return
     this.book.learnedDirectly(session.device, session.theirs, nowMs, session.theirNumber)
   }
 
@@ -778,10 +1068,17 @@ export class SyncEngine {
       }
     }
     const open = [...this.#sessions.values()].filter((session) => session.state === 'open')
-    this.#wants.plan(open, nowMs)
+    // An answerer is sent what it lacks without asking.
+    this.#wants.plan(
+      open.filter(
+        ({ exchange }) => exchange === undefined || (exchange.role === 'asker' && !exchange.isHeld),
+      ),
+      nowMs,
+    )
     for (const session of open) {
-      this.#say(session, nowMs)
-      this.#server.serve(session)
+      const { exchange } = session
+      if (exchange?.isHeld !== true) this.#say(session, nowMs)
+      if (exchange?.role !== 'asker' || !exchange.isHeld) this.#server.serve(session)
     }
     let wakeAtMs = Math.min(this.#announcer.wakeAtMs(), this.#wants.wakeAtMs())
     for (const session of this.#sessions.values())
@@ -816,9 +1113,31 @@ export class SyncEngine {
   }
 
   #say(session: Session, nowMs: number): void {
+    const { exchange } = session
+    const said = this.#unsaidSections(session)
+    const sections = exchange === undefined ? said : this.#asMuchAsFits(session, said)
+    if (exchange?.role === 'answerer') {
+      const isMore = session.outbox.length > 0 || session.cursors.size > 0
+      sections.unshift(...this.#closing(exchange, isMore))
+    }
+    this.#sayAll(session, sections, nowMs)
+  }
+
+  /** The rest waits for the next question; an answerer forgets it, and is asked again. */
+  #asMuchAsFits(session: Session, sections: readonly Plain[]): Plain[] {
+    let bytes = 0
+    const fits = sections.filter((section) => {
+      bytes += encodeSections([section]).length
+      return bytes <= saidBytes
+    })
+    session.outbox = sections.slice(fits.length)
+    return fits
+  }
+
+  #unsaidSections(session: Session): Plain[] {
     const sections = session.outbox
     session.outbox = []
-    const acknowledges = session.ackDue || session.unsaid.size > 0
+    if (session.exchange?.role === 'answerer') session.unsaid.clear()
     if (session.unsaid.size > 0) {
       const entries = [...session.unsaid].flatMap((feed) => this.replica.chain(feed).entries())
       session.unsaid.clear()
@@ -838,12 +1157,20 @@ export class SyncEngine {
       sections.push({ tag: 'announcement', bytes: announcement.bytes })
     }
     session.announcementsOut.clear()
+    return sections
+  }
+
+  #sayAll(session: Session, sections: readonly Plain[], nowMs: number): void {
     if (sections.length === 0) return
-    const type: MessageType = acknowledges
-      ? 'ack'
-      : sections.some((section) => section.tag === 'clock' || section.tag === 'key')
-        ? 'sync_response'
-        : 'sync_request'
+    const says = (...tags: Plain['tag'][]): boolean =>
+      sections.some(({ tag }) => tags.includes(tag))
+    const opens = says('digest')
+    const type: MessageType =
+      says('window', 'have') && !opens
+        ? 'ack'
+        : says('clock', 'key') && !opens
+          ? 'sync_response'
+          : 'sync_request'
     // What does not fit into one frame goes into several.
     let batch: Uint8Array[] = []
     let bytes = 0
@@ -887,7 +1214,14 @@ export class SyncEngine {
 
   #load(request: LoadRequest, done: (result: LoadResult | undefined, nowMs: number) => void): void {
     const token = this.#nextToken++
-    this.#loads.set(token, done)
+    const session = this.#inHand
+    const exchange = session?.exchange
+    if (exchange !== undefined) exchange.loads += 1
+    this.#loads.set(token, (result, nowMs) => {
+      if (exchange !== undefined) exchange.loads -= 1
+      this.#inHand = session
+      done(result, nowMs)
+    })
     this.#outputs.push({ type: 'load', token, request })
   }
 
@@ -934,14 +1268,20 @@ export class SyncEngine {
   #forget(session: Session, reason: string, nowMs: number): void {
     if (!this.#sessions.delete(session.link)) return
     this.#wants.closed(session)
-    if (session.device !== undefined && session.theirs !== undefined) {
+    const { device, theirs, exchange } = session
+    if (device !== undefined && theirs !== undefined && exchange === undefined) {
       // The next conversation starts from what this one has told.
-      this.book.learnedDirectly(session.device, session.theirs, nowMs, session.theirNumber)
-      this.#remember(session.device)
+      this.book.learnedDirectly(device, theirs, nowMs, session.theirNumber)
+      this.#remember(device)
     }
     this.#announcer.contactEnded(nowMs)
-    this.#notify({ kind: 'closed', link: session.link, device: session.device, reason })
+    const isBrief = exchange?.role === 'answerer'
+    this.#notify({ kind: 'closed', link: session.link, device, reason, isBrief })
   }
+}
+
+function tellsOf(sections: readonly Section[], device: string): boolean {
+  return sections.some((section) => section.tag === 'clock' && section.clock.device === device)
 }
 
 function quotaExceeded(): HavenError {

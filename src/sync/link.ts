@@ -11,6 +11,8 @@ export interface Link {
   readonly binding: Uint8Array
   /** For people and for redialling, e.g. `/ip4/10.77.0.2/tcp/4001`; never contains a peer id. */
   readonly remoteAddress: string
+  /** The device at the other end, where the carrier itself has proved it, and carries questions and their answers only. */
+  readonly vouchedFor?: string
   /**
    * Queues one frame (at most `limits.frameBytes`) for sending.
    *
@@ -21,6 +23,8 @@ export interface Link {
   readonly queuedBytes: number
   /** Ends the link after what is queued has been flushed (at most a second). `closed` is called once, with this reason. */
   close(reason: string): void
+  /** Of a carrier that asks: there is something to ask with. Once, until the next question. */
+  hasNews?(): void
 }
 
 /** What the owner of a link gets to hear. Calls never come re-entrantly from within `send`. */

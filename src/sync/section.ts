@@ -59,6 +59,18 @@ export type Section =
   | { readonly tag: 'join-confirm'; readonly body: Uint8Array }
   | { readonly tag: 'join-welcome' }
   | { readonly tag: 'fault'; readonly code: string; readonly sentence: string }
+  /** From a device's certificate up to one by the root. */
+  | { readonly tag: 'chain'; readonly certificates: readonly Uint8Array[] }
+  /** Where an answerer's clock is: what its asker holds of it, and what it is now. */
+  | {
+      readonly tag: 'position'
+      /** The answerer has more to send. */
+      readonly more: boolean
+      /** Undefined: the asker holds none. */
+      readonly digest: string | undefined
+      /** Opaque; empty: none. */
+      readonly token: Uint8Array
+    }
   | { readonly tag: 'unknown'; readonly number: number; readonly body: Uint8Array }
 
 /** Tags on the wire. */
@@ -84,6 +96,8 @@ export const sectionNumbers = {
   'join-welcome': 19,
   fault: 20,
   'gossip-list': 21,
+  chain: 22,
+  position: 23,
 } as const
 
 const sealedKeyBytes = 80
@@ -180,6 +194,16 @@ function encodeBody(section: Exclude<Section, { tag: 'run' }>): Uint8Array {
       return writer.text(section.code).text(section.sentence).finish()
     case 'pull':
       return writer.u8(1).finish()
+    case 'chain':
+      writer.varint(section.certificates.length)
+      for (const certificate of section.certificates) writer.lengthPrefixed(certificate)
+      return writer.finish()
+    case 'position': {
+      const { more, digest, token } = section
+      writer.u8((more ? 1 : 0) | (digest === undefined ? 0 : 2))
+      if (digest !== undefined) writer.bytes(hexToBytes(digest))
+      return writer.lengthPrefixed(token).finish()
+    }
     case 'join-welcome':
       return writer.finish()
     case 'descriptor':
@@ -298,6 +322,23 @@ function decodeBody(number: number, body: Uint8Array): Section {
       return done({ tag: 'join-welcome' })
     case sectionNumbers.fault:
       return done({ tag: 'fault', code: reader.text(64), sentence: reader.text(512) })
+    case sectionNumbers.chain:
+      return done({
+        tag: 'chain',
+        certificates: Array.from({ length: reader.count(1, limits.certificateChain) }, () =>
+          reader.lengthPrefixed(limits.helloBytes).slice(),
+        ),
+      })
+    case sectionNumbers.position: {
+      const flags = reader.u8()
+      if (flags > 3) reader.fail('unknown flags of a position')
+      return done({
+        tag: 'position',
+        more: (flags & 1) !== 0,
+        digest: (flags & 2) === 0 ? undefined : hex(16),
+        token: reader.lengthPrefixed(limits.positionBytes).slice(),
+      })
+    }
     default:
       return { tag: 'unknown', number, body }
   }

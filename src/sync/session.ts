@@ -128,6 +128,7 @@ export class Session {
     this.durableBytes = 0
     this.ackDue = false
     this.sentTo.clear()
+    this.earlyWants.clear()
     this.descriptorsSent.clear()
     this.unsaid.clear()
   }

@@ -68,6 +68,9 @@ export function syncVectors() {
     { tag: 'join-confirm', body },
     { tag: 'join-welcome' },
     { tag: 'fault', code: 'MALFORMED', sentence: 'It can not be read.' },
+    { tag: 'chain', certificates: [sequence(6, 4), sequence(7, 3)] },
+    { tag: 'position', more: false, digest: undefined, token: new Uint8Array(0) },
+    { tag: 'position', more: true, digest: hex(90, 16), token: sequence(8, 16) },
     { tag: 'unknown', number: 500, body },
   ]
   const run = encodeRun(startPlace, commitsOf([sequence(3, 5)], { seed: 'vectors' }))
