@@ -21,7 +21,7 @@ const importTable = {
   store: {
     folders: ['core', 'crypto', 'feed'],
     types: ['records'],
-    packages: ['level', 'abstract-level'],
+    packages: ['level', 'abstract-level', 'pg'],
     node: 'all',
   },
   mesh: {

@@ -58,6 +58,10 @@ export const errorCodes = [
   'CAPTIVE_PORTAL',
   'SERVER_UNKNOWN_MESH',
   'QUOTA_EXCEEDED',
+  'DATABASE_UNREACHABLE',
+  'DATABASE_REFUSED',
+  'BACKUP_DAMAGED',
+  'NOT_EMPTY',
   // this device's store
   'STORE_BUSY',
   'STORE_NEWER_VERSION',

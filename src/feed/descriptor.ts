@@ -85,6 +85,12 @@ export function decodeDescriptor(bytes: Uint8Array): FeedDescriptor {
   }
 }
 
+/** Whose feed it is (hex), by a descriptor that was verified before; undefined when it is none. */
+export function deviceOf(bytes: Uint8Array): string | undefined {
+  if (bytes.length !== bodyBytes + signatureBytes || bytes[0] !== version) return undefined
+  return bytesToHex(bytes.subarray(17, 49))
+}
+
 /**
  * A feed's Yjs client id in every document (docs/data-model.md): 53 bits, so that it survives as a JavaScript number.
  *
