@@ -79,6 +79,8 @@ export class ChannelStream implements ByteStream {
   }
 
   async close({ signal }: { signal: AbortSignal }): Promise<void> {
+    // Its event has been.
+    if (this.#socket.readyState === this.#socket.CLOSED) return
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#socket.once('close', () => resolve())
     signal.addEventListener('abort', () => reject(new Error('not closed in time')))

@@ -83,14 +83,13 @@ export class ChannelListener {
       gate,
       nowMs,
       decide: (claim) =>
-        this.#guard.deviceComes(claim.device) ? decide(claim) : Promise.resolve('LIMIT_EXCEEDED'),
+        this.#guard.mayCome(claim.device) ? decide(claim) : Promise.resolve('LIMIT_EXCEEDED'),
       refused: (code) => {
         this.#strangers -= 1
         this.#refused(code)
         log({ level: 'info', code, message: 'A device was turned away.', address })
       },
       admitted: ({ claim, connection }) => {
-        this.#strangers -= 1
         startChannelLink({
           socket,
           connection,
@@ -98,9 +97,33 @@ export class ChannelListener {
           remoteAddress: address,
           // A registration brings certificates and keys in its first frame.
           firstFrameBytes: claim.purpose === 'sync' ? limits.helloBytes : limits.frameBytes,
-          accept: (link) => accept(link, claim),
+          accept: (link) => this.#untilHeard(accept(link, claim), claim),
         })
       },
     })
+  }
+
+  /**
+   * Who has come in may have said recorded words, and has no keys then: it stays a stranger, and the device is not charged with it, until the
+   * first frame.
+   */
+  #untilHeard(handler: LinkHandler, { device }: Claim): LinkHandler {
+    let isStranger = true
+    const noStranger = (): void => {
+      if (isStranger) this.#strangers -= 1
+      isStranger = false
+    }
+    return {
+      received: (frame) => {
+        if (isStranger) this.#guard.deviceCame(device)
+        noStranger()
+        handler.received(frame)
+      },
+      writable: () => handler.writable(),
+      closed: (reason) => {
+        noStranger()
+        handler.closed(reason)
+      },
+    }
   }
 }

@@ -15,9 +15,14 @@ export class FloodGuard {
     return this.#hosts.takes(address)
   }
 
-  /** @returns false when it has come too often */
-  deviceComes(device: string): boolean {
-    return this.#devices.takes(device)
+  /** Whether it has not come too often. Asked of who shows its words, which may be recorded ones. */
+  mayCome(device: string): boolean {
+    return this.#devices.count(device) < limits.serverCallsOfDevice
+  }
+
+  /** It is the device itself: it has said something that only its keys can say on this connection. */
+  deviceCame(device: string): void {
+    this.#devices.takes(device)
   }
 }
 
@@ -35,11 +40,15 @@ class Counter {
     this.#nowMs = nowMs
   }
 
-  takes(name: string): boolean {
+  count(name: string): number {
     const window = Math.floor(this.#nowMs() / this.#windowMs)
     if (window !== this.#window) this.#counts.clear()
     this.#window = window
-    const count = (this.#counts.get(name) ?? 0) + 1
+    return this.#counts.get(name) ?? 0
+  }
+
+  takes(name: string): boolean {
+    const count = this.count(name) + 1
     this.#counts.set(name, count)
     return count <= this.#max
   }
