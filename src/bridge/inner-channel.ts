@@ -56,8 +56,10 @@ const kinds = { proof: 1, token: 2 } as const
 const replies = { answerChallenge: 0, accepted: 1 } as const
 const saltBytes = 16
 const challengeMs = 60_000
-const tokenMs = 15 * 60_000
+export const tokenMs: number = 15 * 60_000
 const challengeBytes = 1 + 32 + sealedBytes(40)
+const claimBytes = 1 + 16 + 32
+export const tokenBytes: number = sealedBytes(claimBytes + 32 + 8)
 /** No message of the handshake is longer. */
 export const handshakeBytesMax = 1_024
 const authDomain = 'havenmesh/bridge-auth/v1'
@@ -110,14 +112,30 @@ export class ChannelGate {
     return this.#proved(reader, salt, nowMs)
   }
 
-  #resumed(token: Uint8Array, salt: Uint8Array, nowMs: number): Admission | undefined {
+  /** What a token says to whoever has sealed it; undefined when it is none, or not any more. */
+  openToken(token: Uint8Array, nowMs: number): OpenedToken | undefined {
     const opened = this.#openOwn('havenmesh/bridge-token/v1', token)
     if (opened === undefined) return undefined
     const reader = new ByteReader(opened, 'token')
     const claim = readClaim(reader)
     const master = reader.bytes(32)
     const expiresAtMs = reader.u64()
-    if (nowMs >= expiresAtMs) return undefined
+    return nowMs < expiresAtMs ? { claim, master, expiresAtMs } : undefined
+  }
+
+  /** For who has proved a claim, and has this master key from that. */
+  sealToken({ claim, master, expiresAtMs }: OpenedToken): Uint8Array {
+    const expiry = new ByteWriter().u64(expiresAtMs).finish()
+    return this.#sealToSelf(
+      'havenmesh/bridge-token/v1',
+      concatBytes(encodeClaim(claim), master, expiry),
+    )
+  }
+
+  #resumed(token: Uint8Array, salt: Uint8Array, nowMs: number): Admission | undefined {
+    const opened = this.openToken(token, nowMs)
+    if (opened === undefined) return undefined
+    const { claim, master, expiresAtMs } = opened
     return this.#admission(claim, master, salt, { token, expiresAtMs })
   }
 
@@ -170,12 +188,7 @@ export class ChannelGate {
     // The server's own random bytes: whoever repeats a recorded message gets a connection to which it has no key.
     const serverSalt = this.#random.bytes(saltBytes)
     const { expiresAtMs } = ticket
-    const token =
-      ticket.token ??
-      this.#sealToSelf(
-        'havenmesh/bridge-token/v1',
-        concatBytes(encodeClaim(claim), master, new ByteWriter().u64(expiresAtMs).finish()),
-      )
+    const token = ticket.token ?? this.sealToken({ claim, master, expiresAtMs })
     const connection = connectionOf(master, deviceSalt, serverSalt, 'server')
     return {
       claim,
@@ -209,6 +222,13 @@ export class ChannelGate {
     }
     return undefined
   }
+}
+
+export interface OpenedToken {
+  readonly claim: Claim
+  /** 32 bytes. */
+  readonly master: Uint8Array
+  readonly expiresAtMs: number
 }
 
 export interface Admission {

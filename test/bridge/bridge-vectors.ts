@@ -1,4 +1,5 @@
 import { bytesToHex, utf8ToBytes } from '../../src/core/bytes.ts'
+import { openQuestionHead, Question, questionHeadBytes } from '../../src/bridge/exchange-seal.ts'
 import { ChannelCaller, ChannelGate } from '../../src/bridge/inner-channel.ts'
 import { DeviceKeys } from '../../src/identity/device-key.ts'
 
@@ -37,6 +38,22 @@ export function bridgeVectors() {
   )
   const resume = again.resume(accepted.ticket!)
   const resumed = gate.admit(resume, nowMs)!
+
+  const question = new Question({
+    ticket: accepted.ticket!,
+    frames: [utf8ToBytes('first'), utf8ToBytes('second')],
+    serverNowMs: nowMs,
+    random: counting(4),
+  })
+  const head = question.bytes.subarray(0, questionHeadBytes)
+  // Late enough for a new token.
+  const answeredMs = nowMs + 10 * 60_000
+  const heard = openQuestionHead(gate, head, nowMs, counting(5))!.open(
+    question.bytes.subarray(questionHeadBytes),
+    nowMs,
+  )!
+  const answer = heard.answer({ code: '', frames: [utf8ToBytes('third')] }, answeredMs)
+  const renewed = question.answer(answer)!.ticket!
   return {
     device: { id: device.device, signingSeed: hex(sequence(0, 32)) },
     server: {
@@ -59,6 +76,13 @@ export function bridgeVectors() {
     resume: hex(resume),
     resumeReply: hex(resumed.reply('')),
     resumeBinding: hex(resumed.connection.binding),
+    question: hex(question.bytes),
+    questionExpiresAtMs: heard.expiresAtMs,
+    answeredMs,
+    answer: hex(answer),
+    renewedMaster: hex(renewed.master),
+    renewedToken: hex(renewed.token),
+    renewedTokenExpiresAtMs: renewed.expiresAtMs,
   }
 }
 
