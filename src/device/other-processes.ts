@@ -160,12 +160,16 @@ export class OtherProcesses {
 
   #takeFacts(ranges: readonly ControlRange[]): void {
     const { store, controlStored, failed } = this.#options
-    this.#controlWork = this.#controlWork
-      .then(async () => {
+    const before = this.#controlWork
+    this.#controlWork = (async () => {
+      await before
+      try {
         const commits: StoredCommit[] = []
         for (const range of ranges) commits.push(...(await store.commits(range)))
         await controlStored(commits)
-      })
-      .catch(failed)
+      } catch (error) {
+        failed(error)
+      }
+    })()
   }
 }

@@ -9,6 +9,8 @@ import { Mutex } from '../device/mutex.ts'
 import { systemClock, systemRandom } from '../device/system.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
 import { ChannelListener } from './channel-listener.ts'
+import { offerControl } from './control-socket.ts'
+import type { ControlSocket } from './control-socket.ts'
 import { metricsHttp, publicHttp } from './http.ts'
 import type { Http, Tls } from './http.ts'
 import type { QuotaLimits } from './quota.ts'
@@ -17,6 +19,8 @@ import { ServedMesh } from './served-mesh.ts'
 import type { ServerLog, ServerMembership } from './served-mesh.ts'
 import { openServerHome } from './open-server-home.ts'
 import type { ServerPlace } from './open-server-home.ts'
+import { MeshControl } from './server-control.ts'
+import type { UsedMesh } from './mesh-summary.ts'
 import type { ServerHome } from './server-home.ts'
 import { serverMetrics } from './server-metrics.ts'
 import type { MeshUsage } from './usage.ts'
@@ -43,6 +47,7 @@ export class HavenServer {
   readonly #http: Http
   readonly #opening = new Mutex()
   #metrics: Http | undefined
+  #control: ControlSocket | undefined
   readonly #listener: ChannelListener
   /** Where devices reach it. */
   address = ''
@@ -57,6 +62,7 @@ export class HavenServer {
     try {
       server = new HavenServer(options, home)
       await server.#openMeshes()
+      await server.#offerControl()
       await server.#listen()
       return server
     } catch (error) {
@@ -117,6 +123,7 @@ export class HavenServer {
 
   close(): Promise<void> {
     this.#closing ??= (async () => {
+      await this.#control?.close()
       for (const mesh of this.#meshes.values()) await mesh.close()
       this.#listener.close()
       await this.#http.close()
@@ -124,6 +131,47 @@ export class HavenServer {
       await this.#home.close()
     })()
     return this.#closing
+  }
+
+  /** To commands on this machine. Where processes share a home, commands go there themselves. */
+  async #offerControl(): Promise<void> {
+    const { place, log, quota } = this.#options
+    if (place.dataDir === undefined) return
+    const control = new MeshControl({
+      storeKey: this.#home.secrets.storeKey,
+      quotaBytes: quota.meshBytes,
+      list: () => this.#home.meshes(),
+      use: (mesh) => this.#use(mesh),
+      remove: (mesh) => this.#remove(mesh),
+    })
+    try {
+      this.#control = await offerControl(place.dataDir, control, (cause) =>
+        log({ level: 'error', code: 'INTERNAL', message: 'A command failed.', cause }),
+      )
+    } catch (cause) {
+      const message = 'No command can reach this server: its directory takes no socket.'
+      log({ level: 'warn', code: 'LISTEN_FAILED', message, cause })
+    }
+  }
+
+  async #use(mesh: string): Promise<UsedMesh> {
+    const served = this.#meshes.get(mesh)
+    const failure = served?.failure
+    const used = await served?.use()
+    if (used !== undefined) return { ...used, failure, release: () => Promise.resolve() }
+    if (failure !== undefined) throw failure
+    // It could not be opened at the start: now it can, or it says why not.
+    const { store, usage } = await this.#home.openMesh(mesh, () => {})
+    return { store, usage, failure, release: () => store.close() }
+  }
+
+  #remove(mesh: string): Promise<void> {
+    return this.#opening.run(async () => {
+      const served = this.#meshes.get(mesh)
+      this.#meshes.delete(mesh)
+      await served?.close('SERVER_UNKNOWN_MESH')
+      await this.#home.removeMesh(mesh)
+    })
   }
 
   /** Meshes, or all that there is, that can't be served just now. */
@@ -195,9 +243,20 @@ export class HavenServer {
     const listening = await this.#http.listen(host, port)
     this.address =
       publicUrl ?? `${tls === undefined ? 'http' : 'https'}://${reachable(host)}:${listening}`
-    // Of several processes that share a home none is what devices should dial, unless it says so.
-    if (!this.#home.isShared || publicUrl !== undefined) await this.#home.writeAddress(this.address)
+    // Devices are told of one address: the one that a person gave, or that of the process that came first.
+    if (publicUrl !== undefined || !this.#home.isShared || !(await this.#hasAddress()))
+      await this.#home.writeAddress(this.address)
     await this.#offerMetrics()
+  }
+
+  async #hasAddress(): Promise<boolean> {
+    try {
+      await this.#home.address()
+      return true
+    } catch (error) {
+      if (isHavenError(error, 'NOT_FOUND')) return false
+      throw error
+    }
   }
 
   async #offerMetrics(): Promise<void> {

@@ -1,5 +1,6 @@
 /** How much a mesh may have on this server, and how much each device may send to it in a day. */
 import { limits } from '../core/limits.ts'
+import type { SentBytes } from './sent-bytes.ts'
 
 export interface QuotaLimits {
   /** Commits of one mesh. */
@@ -14,24 +15,25 @@ export class Quota {
   readonly #limits: QuotaLimits
   readonly #storedBytes: () => number
   readonly #nowMs: () => number
-  readonly #sentToday = new Map<string, number>()
-  #day = 0
+  readonly #sent: () => Pick<SentBytes, 'add' | 'of'> | undefined
 
   constructor(options: {
     readonly limits: QuotaLimits
     /** What the mesh has here now. */
     readonly storedBytes: () => number
+    /** Undefined: nothing can be stored now. */
+    readonly sent: () => Pick<SentBytes, 'add' | 'of'> | undefined
     readonly nowMs: () => number
   }) {
     this.#limits = options.limits
     this.#storedBytes = options.storedBytes
+    this.#sent = options.sent
     this.#nowMs = options.nowMs
   }
 
   /** A device has sent something. */
   sent(device: string, bytes: number): void {
-    this.#turnDay()
-    this.#sentToday.set(device, (this.#sentToday.get(device) ?? 0) + bytes)
+    this.#sent()?.add(device, this.#today(), bytes)
   }
 
   /**
@@ -39,10 +41,9 @@ export class Quota {
    * when it became full, are taken beyond a quota, but not without end.
    */
   intake(device: string): number {
-    this.#turnDay()
     const { meshBytes, deviceBytesPerDay } = this.#limits
     const ofMesh = meshBytes - this.#storedBytes()
-    const ofDevice = deviceBytesPerDay - (this.#sentToday.get(device) ?? 0)
+    const ofDevice = deviceBytesPerDay - (this.#sent()?.of(device, this.#today()) ?? 0)
     if (ofMesh < -beyond(meshBytes) || ofDevice < -beyond(deviceBytesPerDay)) return -1
     return Math.max(0, Math.min(ofMesh, ofDevice))
   }
@@ -52,11 +53,9 @@ export class Quota {
     return dayMs - (this.#nowMs() % dayMs)
   }
 
-  #turnDay(): void {
-    const day = Math.floor(this.#nowMs() / dayMs)
-    if (day === this.#day) return
-    this.#day = day
-    this.#sentToday.clear()
+  /** UTC. */
+  #today(): number {
+    return Math.floor(this.#nowMs() / dayMs)
   }
 }
 

@@ -3,17 +3,23 @@
  * facts, and the keys of `_mesh`, are open to it.
  */
 import { setTimeout as delay } from 'node:timers/promises'
+import { ByteWriter } from '../core/codec.ts'
 import { HavenError, isHavenError } from '../core/errors.ts'
+import type { ErrorCode } from '../core/errors.ts'
 import type { DeviceOptions } from '../device/api.ts'
 import { MeshRuntime } from '../device/mesh-runtime.ts'
 import { epochChange, loadMembership, membershipChange } from '../device/own-membership.ts'
 import { systemClock, systemRandom, systemTimers } from '../device/system.ts'
+import type { StoreChange } from '../feed/commit-store.ts'
 import type { Certificate } from '../identity/certificate.ts'
 import type { MeshStore } from '../store/mesh-store.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
+import { Contacts } from './contacts.ts'
 import { Quota } from './quota.ts'
 import type { QuotaLimits } from './quota.ts'
+import type { SentBytes } from './sent-bytes.ts'
 import type { ServerHome } from './server-home.ts'
+import { serverRowNames } from './server-rows.ts'
 import type { MeshUsage } from './usage.ts'
 
 export type ServerLog = NonNullable<DeviceOptions['log']>
@@ -44,6 +50,8 @@ export class ServedMesh {
   #isStopping = false
   #store: MeshStore | undefined
   #usage: MeshUsage | undefined
+  #sent: SentBytes | undefined
+  #contacts: Contacts | undefined
   readonly #quota: Quota
   #receivedBytes = 0
   #cancelTomorrow: () => void = () => {}
@@ -58,6 +66,7 @@ export class ServedMesh {
     this.#quota = new Quota({
       limits: options.quota,
       storedBytes: () => this.#usage?.total.bytes ?? 0,
+      sent: () => this.#sent,
       nowMs: () => systemClock.nowMs(),
     })
     this.#awaitTomorrow()
@@ -100,6 +109,13 @@ export class ServedMesh {
     return this.#receivedBytes
   }
 
+  /** For who reads it beside; undefined while it can't be. */
+  async use(): Promise<{ store: MeshStore; usage: MeshUsage } | undefined> {
+    await this.#contacts?.flush()
+    const [store, usage] = [this.#store, this.#usage]
+    return store === undefined || usage === undefined ? undefined : { store, usage }
+  }
+
   /** What it has here. */
   get usage(): MeshUsage | undefined {
     return this.#usage
@@ -118,6 +134,7 @@ export class ServedMesh {
     return {
       received: (frame) => {
         this.#quota.sent(device, frame.length)
+        this.#contacts?.heard(device)
         this.#receivedBytes += frame.length
         handler.received(frame)
       },
@@ -131,9 +148,13 @@ export class ServedMesh {
     await this.#runtime?.store.batch(membershipChanges(this.mesh, membership))
   }
 
-  async close(): Promise<void> {
+  /** @param reason - of the end of its sessions, as an error code */
+  async close(reason?: ErrorCode): Promise<void> {
     this.#isStopping = true
     this.#cancelTomorrow()
+    const { driver } = this.#runtime ?? {}
+    if (reason !== undefined && driver !== undefined)
+      for (const { link } of driver.engine.sessions()) driver.linkOf(link)?.close(reason)
     this.#stopped.resolve()
     await this.#recovering
     await this.#close()
@@ -145,8 +166,10 @@ export class ServedMesh {
     const { store, shared } = shelf
     this.#store = store
     this.#usage = shelf.usage
+    this.#sent = shelf.sent
+    this.#contacts = new Contacts(store, { clock: systemClock, timers: systemTimers })
     try {
-      if (membership !== undefined) await store.batch(membershipChanges(mesh, membership))
+      if (membership !== undefined) await registerIn(store, mesh, membership)
       const own = await loadMembership(store)
       if (own === undefined) {
         throw new HavenError('NOT_MEMBER', 'A mesh was not registered to its end. Do it again.')
@@ -182,6 +205,10 @@ export class ServedMesh {
     this.#runtime = undefined
     this.#store = undefined
     await runtime?.close()
+    await this.#sent?.close()
+    await this.#contacts?.close()
+    this.#sent = undefined
+    this.#contacts = undefined
     await store?.close()
   }
 
@@ -255,6 +282,20 @@ function storeError(error: unknown): HavenError {
   return isHavenError(error)
     ? error
     : new HavenError('STORE_FAILED', 'The store can not be used just now.', { cause: error })
+}
+
+/** Also again, after it was interrupted. */
+async function registerIn(
+  store: MeshStore,
+  mesh: string,
+  membership: ServerMembership,
+): Promise<void> {
+  const changes: StoreChange[] = membershipChanges(mesh, membership)
+  if ((await store.meta(serverRowNames.since)) === undefined) {
+    const value = new ByteWriter(8).u64(systemClock.nowMs()).finish()
+    changes.push({ kind: 'meta', name: serverRowNames.since, value })
+  }
+  await store.batch(changes)
 }
 
 function membershipChanges(mesh: string, { chain, keys }: ServerMembership) {

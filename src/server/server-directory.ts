@@ -12,6 +12,8 @@ import { lockDirectory } from '../store/process-lock.ts'
 import type { ProcessLock } from '../store/process-lock.ts'
 import type { Damage } from '../store/damage.ts'
 import { openLevelStore } from '../store/level-store.ts'
+import { systemTimers } from '../device/system.ts'
+import { StoredSentBytes } from './sent-bytes.ts'
 import type { MeshShelf, ServerHome } from './server-home.ts'
 import { newServerSecrets, readServerSecrets } from './server-secrets.ts'
 import type { ServerSecrets } from './server-secrets.ts'
@@ -112,7 +114,8 @@ export class ServerDirectory implements ServerHome {
     const store = await openLevelStore({ location: this.meshDirectory(mesh), storeKey, onDamage })
     try {
       const usage = await Usage.load(store)
-      return { store: usage.metered(store), shared: undefined, usage }
+      const sent = await StoredSentBytes.load(store, systemTimers)
+      return { store: usage.metered(store), shared: undefined, usage, sent }
     } catch (error) {
       await store.close()
       throw error
@@ -180,8 +183,7 @@ async function removeDirectory(path: string): Promise<void> {
   await rename(path, `${path}${removedSuffix}`)
   await syncDirectory(beside)
   for (const name of await readdir(beside))
-    if (name.endsWith(removedSuffix))
-      await rm(join(beside, name), { recursive: true, force: true })
+    if (name.endsWith(removedSuffix)) await rm(join(beside, name), { recursive: true, force: true })
   await syncDirectory(beside)
 }
 

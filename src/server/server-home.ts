@@ -2,6 +2,7 @@
 import type { Damage } from '../store/damage.ts'
 import type { MeshStore } from '../store/mesh-store.ts'
 import type { SharedStore } from '../store/shared-store.ts'
+import type { SentBytes } from './sent-bytes.ts'
 import type { ServerSecrets } from './server-secrets.ts'
 import type { MeshUsage } from './usage.ts'
 
@@ -12,6 +13,8 @@ export interface MeshShelf {
   readonly shared: SharedStore | undefined
   /** What the mesh takes of this server; true after each batch. */
   readonly usage: MeshUsage
+  /** What its devices have sent. To be closed before the store. */
+  readonly sent: SentBytes
 }
 
 export interface ServerHome {

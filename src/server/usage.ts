@@ -93,6 +93,12 @@ function sum(a: Amount, b: Amount): Amount {
   return { commits: a.commits + b.commits, bytes: a.bytes + b.bytes }
 }
 
+export function sumOf(amounts: Iterable<Amount>): Amount {
+  let total = nothing
+  for (const amount of amounts) total = sum(total, amount)
+  return total
+}
+
 function bytesOf({ header, ciphertext, signature }: StoredCommit): number {
   return header.length + ciphertext.length + (signature?.length ?? 0)
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { startChannelLink } from '../../src/bridge/channel-link.ts'
 import { dialServer } from '../../src/bridge/dial-server.ts'
+import type { ChannelTicket } from '../../src/bridge/inner-channel.ts'
 import type { DialOptions } from '../../src/bridge/dial-server.ts'
 import { registerMesh } from '../../src/bridge/register-mesh.ts'
 import type { RegistrationTerms } from '../../src/bridge/register-mesh.ts'
@@ -17,6 +18,7 @@ import type { ServerLog } from '../../src/server/served-mesh.ts'
 import { HavenServer } from '../../src/server/haven-server.ts'
 import type { ServerOptions } from '../../src/server/haven-server.ts'
 import { inviteMesh } from '../../src/server/invite-mesh.ts'
+import type { ServerPlace } from '../../src/server/open-server-home.ts'
 import type { TestDevice } from '../device/support/test-device.ts'
 
 export type LogLine = Parameters<ServerLog>[0]
@@ -24,11 +26,13 @@ export type LogLine = Parameters<ServerLog>[0]
 /** A server in this process, on loopback, over a directory of its own; all is gone when the test has finished. */
 export class TestServer {
   readonly dataDir: string
+  readonly place: ServerPlace
   readonly log: LogLine[] = []
   server!: HavenServer
 
-  private constructor(dataDir: string) {
+  private constructor(dataDir: string, place: ServerPlace = { dataDir }) {
     this.dataDir = dataDir
+    this.place = place
   }
 
   /** @param options.dataDir - instead of one of its own */
@@ -37,7 +41,7 @@ export class TestServer {
     ...options
   }: Partial<ServerOptions> & { readonly dataDir?: string } = {}): Promise<TestServer> {
     const parent = await mkdtemp(join(tmpdir(), 'haven-server-'))
-    const made = new TestServer(dataDir ?? join(parent, 'data'))
+    const made = new TestServer(dataDir ?? join(parent, 'data'), options.place)
     onTestFinished(async () => {
       await made.server?.close()
       await rm(parent, { recursive: true, force: true, maxRetries: 5 })
@@ -48,7 +52,7 @@ export class TestServer {
 
   async start(options: Partial<ServerOptions> = {}): Promise<void> {
     this.server = await HavenServer.start({
-      place: { dataDir: this.dataDir },
+      place: this.place,
       host: '127.0.0.1',
       port: 0,
       quota: { meshBytes: 1e9, deviceBytesPerDay: 1e9 },
@@ -63,7 +67,7 @@ export class TestServer {
   }
 
   async invite(ttlMs = 60_000) {
-    const { code } = await inviteMesh({ dataDir: this.dataDir }, { ttlMs })
+    const { code } = await inviteMesh(this.place, { ttlMs })
     return decodeServerInvitation(code)
   }
 }
@@ -121,9 +125,9 @@ export async function bridged(
   device: TestDevice,
   { server }: TestServer,
   more: Partial<DialOptions> = {},
-): Promise<{ cut: () => void; reasons: string[] }> {
+): Promise<{ cut: () => void; reasons: string[]; ticket: ChannelTicket | undefined }> {
   const { mesh } = device.mesh
-  const { socket, connection } = await dialServer({
+  const { socket, connection, ticket } = await dialServer({
     address: server.address,
     server: server.keys,
     keys: device.keys,
@@ -143,5 +147,5 @@ export async function bridged(
     accept: device.runtime.driver.accept,
     onClosed: (reason) => reasons.push(reason),
   })
-  return { cut: () => socket.terminate(), reasons }
+  return { cut: () => socket.terminate(), reasons, ticket }
 }

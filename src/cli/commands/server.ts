@@ -10,6 +10,7 @@ import { parseTtlMs } from '../duration.ts'
 import { usage } from '../failure.ts'
 import { deviceLog } from '../log.ts'
 import { parseBytes } from '../size.ts'
+import { addServerUpkeep } from './server-upkeep.ts'
 import type { ServerPlace } from '../../server/open-server-home.ts'
 
 const defaultListen = '0.0.0.0:8420'
@@ -29,6 +30,10 @@ export function addServer(program: Command, cli: Cli): void {
     .command('server')
     .description('carry the records of meshes that you can not read, for all their camps')
     .option('--listen <host:port>', 'where to listen', defaultListen)
+    .option(
+      '--postgres <url>',
+      'keep everything in this database (or HAVEN_POSTGRES), which other processes of the server may share',
+    )
     .option('--tls-cert <file>', 'certificate in PEM, where no proxy before the server ends TLS')
     .option('--tls-key <file>', 'its key')
     .option('--public-url <url>', 'where devices reach it, if not where it listens')
@@ -84,13 +89,24 @@ On a device of an admin:
     haven bridge add ${invitation.code}`,
       })
     })
+  addServerUpkeep(server, cli, (command) => serverPlace(command, cli))
 }
 
-/** A directory beside that of a device, which may be on the same computer. */
-export function serverPlace(command: Command, cli: Cli): ServerPlace {
-  const { data } = command.optsWithGlobals<{ data?: string }>()
+/**
+ * A database, or a directory beside that of a device, which may be on the same computer.
+ *
+ * @throws HavenError `USAGE`
+ */
+function serverPlace(command: Command, cli: Cli): ServerPlace {
+  const { data, postgres: given } = command.optsWithGlobals<{ data?: string; postgres?: string }>()
   const passphrase = cli.env.HAVEN_PASSPHRASE || undefined
-  return { dataDir: dataDirectory(data, cli.env, 'haven-server'), passphrase }
+  if (given !== undefined && data !== undefined)
+    throw usage('Give --data or --postgres: a server keeps everything in one of them.')
+  const fromEnvironment = data === undefined ? cli.env.HAVEN_POSTGRES || undefined : undefined
+  const postgres = given ?? fromEnvironment
+  return postgres === undefined
+    ? { dataDir: dataDirectory(data, cli.env, 'haven-server'), passphrase }
+    : { postgres, passphrase }
 }
 
 /** @throws HavenError `USAGE` */

@@ -24,7 +24,7 @@ const networkCodes = new Set([
 const transientStates = /^(?:40|08|57P0|53300|25P0[34]|25006)/
 
 const driverMessages =
-  /connection terminated|connection error and is not queryable|client was closed|timeout exceeded when trying to connect|timeout expired|took too long/i
+  /connection terminated|connection error and is not queryable|client was closed|timeout exceeded when trying to connect|timeout expired|query read timeout/i
 
 /** Doing it again may help, and does no harm. */
 export function isTransient(error: unknown): boolean {

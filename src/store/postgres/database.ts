@@ -25,7 +25,7 @@ const usualConnections = 10
 const usualPatienceMs = 10_000
 const connectWaitMs = 5_000
 /** One statement: a lock that nobody gives back, or a network that swallows everything. */
-const statementWaitMs = 30_000
+const statementWaitMs = 15_000
 const firstPauseMs = 2
 const longestPauseMs = 250
 
