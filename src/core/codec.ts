@@ -7,6 +7,8 @@
 import { bytesToUtf8 } from './bytes.ts'
 import { HavenError } from './errors.ts'
 
+const textEncoder = new TextEncoder()
+
 /** Grows as needed; `finish` returns a copy of its own. */
 export class ByteWriter {
   #buffer: Uint8Array
@@ -82,7 +84,7 @@ export class ByteWriter {
 
   /** A varint length in bytes, then UTF-8. */
   text(text: string): this {
-    if (text.length >= 0x80) return this.lengthPrefixed(Buffer.from(text, 'utf8'))
+    if (text.length >= 0x80) return this.#longText(text)
     // Most texts are short and ASCII: one byte of length, and no detour.
     this.#reserve(text.length + 1)
     const start = this.#length
@@ -90,12 +92,21 @@ export class ByteWriter {
       const code = text.charCodeAt(i)
       if (code >= 0x80) {
         this.#length = start
-        return this.lengthPrefixed(Buffer.from(text, 'utf8'))
+        return this.#longText(text)
       }
       this.#buffer[start + 1 + i] = code
     }
     this.#buffer[start] = text.length
     this.#length = start + 1 + text.length
+    return this
+  }
+
+  #longText(text: string): this {
+    const bytes = Buffer.byteLength(text, 'utf8')
+    this.varint(bytes)
+    this.#reserve(bytes)
+    textEncoder.encodeInto(text, this.#buffer.subarray(this.#length, this.#length + bytes))
+    this.#length += bytes
     return this
   }
 
@@ -107,6 +118,11 @@ export class ByteWriter {
 
   finish(): Uint8Array {
     return this.#buffer.slice(0, this.#length)
+  }
+
+  /** What was written, without a copy: only until the next call of any method. */
+  view(): Uint8Array {
+    return this.#buffer.subarray(0, this.#length)
   }
 
   #reserve(count: number): void {

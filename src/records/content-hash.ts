@@ -1,6 +1,6 @@
 /** The content hash of a collection: docs/data-model.md. */
 import { ByteWriter } from '../core/codec.ts'
-import { domainHash } from '../crypto/hash.ts'
+import { domainBytes, domainHash, sha256 } from '../crypto/hash.ts'
 
 const hashBytes = 32
 
@@ -20,37 +20,64 @@ export function recordHash(
   id: string,
   { live, free }: { readonly live: readonly HashedWrite[]; readonly free?: Uint8Array | undefined },
 ): Uint8Array {
-  const name = new ByteWriter(id.length + 8).text(id).finish()
-  if (free === undefined && live.length > 0)
-    return domainHash('havenmesh/record/v1', name, listOf(live))
+  if (free === undefined && live.length > 0) return hashOfWrites(id, live)
   const sum = new ContentSum()
-  if (live.length > 0) sum.add(domainHash('havenmesh/record/v1', name, listOf(live)))
-  if (free !== undefined) sum.add(domainHash('havenmesh/free/v1', name, free))
+  if (live.length > 0) sum.add(hashOfWrites(id, live))
+  if (free !== undefined) {
+    sum.add(domainHash('havenmesh/free/v1', new ByteWriter(id.length + 8).text(id).finish(), free))
+  }
   return sum.toBytes()
 }
+
+const writesDomain = domainBytes('havenmesh/record/v1')
 
 /** Used again for each record: this runs for every one that arrives. */
 const scratch = new ByteWriter(4096)
 
-function listOf(live: readonly HashedWrite[]): Uint8Array {
-  return inFieldOrder(live) ?? inByteOrder(live)
+function hashOfWrites(id: string, live: readonly HashedWrite[]): Uint8Array {
+  const order = fieldOrder(live)
+  if (order === undefined) {
+    const list = inByteOrder(live)
+    return sha256(scratch.clear().bytes(writesDomain).text(id).bytes(list).view())
+  }
+  scratch.clear().bytes(writesDomain).text(id).varint(live.length)
+  for (const index of order) writeTo(scratch, live[index]!)
+  return sha256(scratch.view())
+}
+
+/** Records of one kind mostly have the same fields in the same order: what was found for the last one. */
+let lastOrder: { readonly fields: readonly string[]; readonly order: readonly number[] } = {
+  fields: [],
+  order: [],
 }
 
 /**
  * The usual case, one write a field: bytes sort as the fields do, the shorter name first, since its length comes first. Undefined where
  * that can't be seen so simply.
  */
-function inFieldOrder(live: readonly HashedWrite[]): Uint8Array | undefined {
-  const sorted = live.toSorted(
-    (a, b) =>
-      a.field.length - b.field.length || (a.field < b.field ? -1 : a.field > b.field ? 1 : 0),
-  )
-  for (const [i, { field }] of sorted.entries()) {
-    if (field === sorted[i - 1]?.field || field.length >= 0x80 || !isAscii(field)) return undefined
+function fieldOrder(live: readonly HashedWrite[]): readonly number[] | undefined {
+  if (isLikeLast(live)) return lastOrder.order
+  const order = live
+    .map((_, index) => index)
+    .toSorted((x, y) => {
+      const a = live[x]!.field
+      const b = live[y]!.field
+      return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0)
+    })
+  for (const [i, index] of order.entries()) {
+    const { field } = live[index]!
+    if (i > 0 && field === live[order[i - 1]!]!.field) return undefined
+    if (field.length >= 0x80 || !isAscii(field)) return undefined
   }
-  scratch.clear().varint(sorted.length)
-  for (const write of sorted) writeTo(scratch, write)
-  return scratch.finish()
+  lastOrder = { fields: live.map(({ field }) => field), order }
+  return order
+}
+
+function isLikeLast(live: readonly HashedWrite[]): boolean {
+  const { fields } = lastOrder
+  if (fields.length !== live.length) return false
+  for (let i = 0; i < fields.length; i++) if (live[i]!.field !== fields[i]) return false
+  return true
 }
 
 function inByteOrder(live: readonly HashedWrite[]): Uint8Array {

@@ -32,8 +32,15 @@ export function mergedUpdates(updates: readonly Uint8Array[]): Uint8Array {
  * @param state - settled (`settleFree`): what waits is left out
  */
 export function canonicalFreeUpdate(state: RecordState): Uint8Array | undefined {
+  // Most records are fields only.
+  if (!hasFreeUpdates(state)) return undefined
   const updates = freeUpdates(state)
   return updates.size === 0 ? undefined : mergedUpdates([...updates.values()])
+}
+
+function hasFreeUpdates({ writers }: RecordState): boolean {
+  for (const { free } of writers.values()) if (free?.updates !== undefined) return true
+  return false
 }
 
 /** Of each writer the free updates that count. */

@@ -144,6 +144,14 @@ function refuse(problem: string): never {
 
 const endedEarly = 'it ends too early'
 
+/**
+ * Names that were read lately, by a few of their characters: most records say the same ones, and one text for all of them is found
+ * in maps, and compared, without looking at its letters.
+ */
+const recentNames: string[] = Array.from({ length: 256 }, () => '')
+/** Longer ones are rarely said twice. */
+const recentNameLength = 64
+
 class UpdateReader {
   readonly #bytes: Uint8Array
   /** The same bytes as characters, to cut texts from. */
@@ -274,7 +282,30 @@ class UpdateReader {
 
   #anyText(): string {
     if (this.#byte() !== anyText) refuse('a name that is no text')
-    return this.#text()
+    const start = this.#at
+    const length = this.#bytes[start] ?? 0
+    if (length === 0 || length > recentNameLength) return this.#text()
+    const bytes = this.#bytes
+    const slot = (bytes[start + 1]! * 7 + bytes[start + length]! * 13 + length * 31) & 0xff
+    const recent = recentNames[slot]!
+    if (recent.length === length && this.#isAt(start + 1, recent)) {
+      this.#at = start + 1 + length
+      return recent
+    }
+    // A copy: a part of the text of an update would keep all of it.
+    const name = Buffer.from(this.#text(), 'utf8').toString('utf8')
+    recentNames[slot] = name
+    return name
+  }
+
+  /** Whether these characters stand there as bytes. */
+  #isAt(start: number, text: string): boolean {
+    const bytes = this.#bytes
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i)
+      if (code >= 0x80 || bytes[start + i] !== code) return false
+    }
+    return true
   }
 
   #text(): string {

@@ -9,7 +9,12 @@ export function lensesFor(state: RecordState, reading: Reading): Lenses | undefi
 
 function isKnown(state: RecordState, reading: Reading): boolean {
   for (const { writes, beside } of state.writers.values()) {
-    for (const { commit } of writes.values()) if (!reading.knows(commit.schemaVersion)) return false
+    let last: number | undefined
+    for (const { commit } of writes.values()) {
+      if (commit.schemaVersion === last) continue
+      last = commit.schemaVersion
+      if (!reading.knows(last)) return false
+    }
     for (const { commit } of beside) if (!reading.knows(commit.schemaVersion)) return false
   }
   return true

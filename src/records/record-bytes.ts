@@ -1,6 +1,6 @@
 /** The binary form of a record's state, as the store keeps it (sealed). Derived, so that it may change with a version. */
 import * as Y from 'yjs'
-import { bytesToHex, hexToBytes } from '../core/bytes.ts'
+import { bytesToHex, emptyBytes, hexToBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { limits } from '../core/limits.ts'
 import type { CausalIndex } from './causality.ts'
@@ -13,18 +13,41 @@ import { WriteDecoder, WriteEncoder } from './write-bytes.ts'
 const format = 2
 const anyBytes = Number.MAX_SAFE_INTEGER
 
+/** Used again for each record: this runs for every one that arrives. */
+const scratch = new ByteWriter(4096)
+
 /** @param index - of the record's collection: what it knows of the record's commits is kept with them */
 export function encodeRecordState(
   state: RecordState,
   index?: Pick<CausalIndex, 'reachOf'>,
 ): Uint8Array {
-  const out = new ByteWriter(1024)
+  const out = scratch.clear()
   out.u8(format).text(state.id).varint(state.writers.size)
-  const writes = new WriteEncoder(out)
+  const writes = new WriteEncoder(out, hasFieldsOnce(state))
   for (const writer of state.writers.values()) encodeWriter(out, writer, writes)
   const causality = index && encodeRecordCausality(state, index)
   if (causality !== undefined) out.lengthPrefixed(causality)
-  return out.finish()
+  // Small ones share memory, which is soon free again: a row is sealed and forgotten.
+  const copy = Buffer.from(out.view())
+  return new Uint8Array(copy.buffer, copy.byteOffset, copy.byteLength)
+}
+
+/** The usual case: one writer, who has one write for each field. */
+function hasFieldsOnce({ writers }: RecordState): boolean {
+  if (writers.size !== 1) return false
+  for (const { writes, beside } of writers.values()) {
+    if (beside.length > 0) return false
+    for (const [slot, { field }] of writes) if (slot !== field) return false
+  }
+  return true
+}
+
+/** Of the writer that was written last: most records have the same ones. */
+let lastWriter = { hex: '', bytes: emptyBytes }
+
+function bytesOfWriter(hex: string): Uint8Array {
+  if (hex !== lastWriter.hex) lastWriter = { hex, bytes: hexToBytes(hex) }
+  return lastWriter.bytes
 }
 
 /** @throws HavenError `MALFORMED` when the store gave something else than {@link encodeRecordState} wrote */
@@ -78,7 +101,7 @@ function encodeWriter(out: ByteWriter, writer: WriterState, encoder: WriteEncode
       (beside.length > 0 ? withBeside : 0) |
       (free === undefined ? 0 : withFree),
   )
-  out.bytes(hexToBytes(writer.writer))
+  out.bytes(bytesOfWriter(writer.writer))
   if (isBranch) out.bytes(hexToBytes(writer.feed))
   out.varint(lastSeq).varint(writer.clientId).varint(baseClock).varint(writer.nextClock)
   encoder.begin({ seq: lastSeq, clock: baseClock })

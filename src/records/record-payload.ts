@@ -188,11 +188,5 @@ function decodeRecordId(reader: ByteReader): string {
 /** In its usual form, lower-case. */
 export function uuidOf(bytes: Uint8Array): string {
   const hex = bytesToHex(bytes)
-  return [
-    hex.slice(0, 8),
-    hex.slice(8, 12),
-    hex.slice(12, 16),
-    hex.slice(16, 20),
-    hex.slice(20),
-  ].join('-')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }

@@ -53,6 +53,7 @@ const noStamp: CommitStamp = {
 /** To be used for all writes of a record, writer by writer. */
 export class WriteEncoder {
   readonly #out: ByteWriter
+  readonly #fieldsOnce: boolean
   readonly #fields = new Map<string, NamedField>()
   readonly #stamps = new Map<CommitStamp, number>()
   /** The commit that came first here last. */
@@ -61,8 +62,10 @@ export class WriteEncoder {
   #seq = 0
   #clock = 0
 
-  constructor(out: ByteWriter) {
+  /** @param fieldsOnce - no field is written twice: what was said of one is needed no more */
+  constructor(out: ByteWriter, fieldsOnce = false) {
     this.#out = out
+    this.#fieldsOnce = fieldsOnce
   }
 
   /** @param from - numbers near which the writer's begin */
@@ -75,7 +78,7 @@ export class WriteEncoder {
 
   write({ field, op, value, unseen, clock, commit }: AcceptedWrite): void {
     const out = this.#out
-    const known = this.#fields.get(field)
+    const known = this.#fieldsOnce ? undefined : this.#fields.get(field)
     const isSame = value !== undefined && value === known?.value
     const shared = isSame || known?.value === undefined ? undefined : sharedEnds(known.value, value)
     const kind = op === 'put' ? opPut : op === 'delete' ? opDelete : opOther
@@ -116,7 +119,7 @@ export class WriteEncoder {
       out.text(value!.slice(head, value!.length - tail))
     } else if (value !== undefined && !isSame) out.text(value)
     if (known === undefined) {
-      this.#fields.set(field, { field, index: this.#fields.size, value })
+      if (!this.#fieldsOnce) this.#fields.set(field, { field, index: this.#fields.size, value })
     } else if (value !== undefined) known.value = value
     if (unseen.length === 0) return
     out.varint(unseen.length)

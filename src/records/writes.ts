@@ -54,7 +54,7 @@ export const unseenPairs = 256
 const known: ReadonlySet<string> = new Set(knownOps)
 
 export function isKnownOp(op: string): op is KnownOp {
-  return known.has(op)
+  return op === 'put' || known.has(op)
 }
 
 /** Whether a write is of one element, and leaves the others alone. */

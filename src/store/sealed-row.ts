@@ -50,7 +50,7 @@ export class RowSealer {
 
   seal(kind: SealedKind, key: Uint8Array, value: Uint8Array): Uint8Array {
     const nonce = this.#freshNonce()
-    return concatBytes(nonce, seal(this.#keys[kind], nonce, value, key))
+    return seal(this.#keys[kind], nonce, value, key, nonce)
   }
 
   /** `undefined` when the row is damaged, or not one of this store key. */

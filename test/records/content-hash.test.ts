@@ -25,3 +25,15 @@ test.prop([
     recordHash('a', { live }),
   )
 })
+
+test.prop([
+  fc.array(fc.shuffledSubarray(['a', 'b', 'cc', 'dd', 'é'], { minLength: 1 }), { minLength: 1 }),
+])('what was hashed before makes no difference', (records) => {
+  const hashOf = (fields: string[]) =>
+    recordHash('a', { live: fields.map((field) => ({ field, op: 'put', value: `"${field}"` })) })
+  for (const fields of records) {
+    const alone = hashOf(fields)
+    hashOf(['z', 'y', 'x'])
+    expect(hashOf(fields.toSorted())).toEqual(alone)
+  }
+})

@@ -244,6 +244,22 @@ describe('an update is not accepted', () => {
   )
 })
 
+test.prop([
+  fc.array(
+    // Alike at the beginning, at the end and in length, as records of different kinds may name their fields.
+    fc
+      .tuple(fc.constantFrom('a', 'b', 'c', 'é', 'a\0'), fc.constantFrom('x', 'é', 'yy'))
+      .map(([one, two]) => `n${one}${two}${one}e`),
+    { minLength: 1, maxLength: 20 },
+  ),
+])('names that look alike are told apart, whatever was read before', (names) => {
+  for (const field of names) {
+    const write = { field, op: 'put', value: '1' }
+    const update = encodeFieldsUpdate(client, 0, { writes: [write], deletedClocks: [] })
+    expect(readFieldsUpdate(update, client, 0)).toEqual({ writes: [write], deletedRanges: [] })
+  }
+})
+
 function pushAndDelete(doc: Y.Doc): void {
   doc.getArray(arrayName(client)).push([elementOf(put)])
   doc.getArray(arrayName(client)).delete(0)

@@ -96,3 +96,17 @@ describe('JSON as text', () => {
     )
   })
 })
+
+test.prop([
+  fc.array(
+    fc.constantFrom('{"a":[1,2]}', '{"a":[1 2]}', '{"a":[1,2}}', '{"b":[1,2]}', '["a","b"]'),
+    {
+      maxLength: 20,
+    },
+  ),
+])('a text is judged by itself, whatever was judged before', (texts) => {
+  for (const text of texts) {
+    const isCompact = !text.includes(' ') && !text.includes('}}')
+    expect(isCompactJson(text)).toBe(isCompact)
+  }
+})
