@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { Bridging } from '../../src/device/bridging.ts'
-import { systemClock, systemRandom } from '../../src/device/system.ts'
+import { systemClock, systemRandom, systemTimers } from '../../src/device/system.ts'
 import { limits } from '../../src/core/limits.ts'
 import { encodeServerInvitation } from '../../src/bridge/server-invitation.ts'
 import { Quota } from '../../src/server/quota.ts'
+import { StoredSentBytes } from '../../src/server/sent-bytes.ts'
 import { TestMesh, until } from '../device/support/test-device.ts'
 import { bridged, register, TestServer } from './support.ts'
 
@@ -13,12 +14,21 @@ const dayMs = 24 * 60 * 60 * 1000
 const text = () => JSON.stringify(randomBytes(10_000).toString('base64'))
 
 describe('how much may still come', () => {
-  const quotaOf = (storedBytes: () => number, nowMs = () => 0) =>
-    new Quota({ limits: { meshBytes: 1e9, deviceBytesPerDay: 1e8 }, storedBytes, nowMs })
+  const quotaOf = async (storedBytes: () => number, nowMs = () => 0) => {
+    const store = { metas: () => Promise.resolve([]), batch: () => Promise.resolve() }
+    const sent = await StoredSentBytes.load(store, systemTimers)
+    onTestFinished(() => sent.close())
+    return new Quota({
+      limits: { meshBytes: 1e9, deviceBytesPerDay: 1e8 },
+      storedBytes,
+      sent: () => sent,
+      nowMs,
+    })
+  }
 
-  test('is what the mesh and the device have left', () => {
+  test('is what the mesh and the device have left', async () => {
     let storedBytes = 0
-    const quota = quotaOf(() => storedBytes)
+    const quota = await quotaOf(() => storedBytes)
     expect(quota.intake('a')).toBe(1e8)
     quota.sent('a', 3e7)
     expect(quota.intake('a')).toBe(7e7)
@@ -33,9 +43,9 @@ describe('how much may still come', () => {
     expect(quota.intake('b')).toBe(-1)
   })
 
-  test('is a whole day’s for a device each day', () => {
+  test('is a whole day’s for a device each day', async () => {
     let nowMs = 5 * dayMs + 1
-    const quota = quotaOf(
+    const quota = await quotaOf(
       () => 0,
       () => nowMs,
     )
