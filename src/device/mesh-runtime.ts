@@ -210,8 +210,14 @@ export class MeshRuntime {
         this.#failed(error)
       },
     })
-    this.peers = new PeerBook(this.driver.engine, this.control, (event) => {
-      this.emit(event)
+    this.peers = new PeerBook({
+      engine: this.driver.engine,
+      control: this.control,
+      clock,
+      timers,
+      emit: (event) => {
+        this.emit(event)
+      },
     })
     this.inviter = new Inviter({
       control: this.control,

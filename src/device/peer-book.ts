@@ -1,4 +1,5 @@
 /** Who else is in the mesh, how far each of us is behind the other, and when that changes. */
+import type { Clock, Timers } from '../core/environment.ts'
 import type { SyncEngine } from '../sync/engine.ts'
 import type { DeviceEvent, DeviceInfo, PeerStatus, SyncState } from './api.ts'
 import type { ControlPlane } from './control-plane.ts'
@@ -33,16 +34,23 @@ export class PeerBook {
   readonly #failures = new Set<string>()
   /** Devices whose session was told of: one that was turned away while it joined is no peer. */
   readonly #opened = new Set<string>()
-  readonly #timers = new Map<string, ReturnType<typeof setTimeout>>()
+  readonly #clock: Clock
+  readonly #timers: Timers
+  /** Of devices that are to be told of later. */
+  readonly #cancels = new Map<string, () => void>()
 
-  constructor(
-    engine: SyncEngine,
-    control: ControlPlane,
-    emit: (event: Timeless<DeviceEvent>) => void,
-  ) {
-    this.#engine = engine
-    this.#control = control
-    this.#emit = emit
+  constructor(options: {
+    readonly engine: SyncEngine
+    readonly control: ControlPlane
+    readonly clock: Clock
+    readonly timers: Timers
+    readonly emit: (event: Timeless<DeviceEvent>) => void
+  }) {
+    this.#engine = options.engine
+    this.#control = options.control
+    this.#clock = options.clock
+    this.#timers = options.timers
+    this.#emit = options.emit
   }
 
   info(device: string): DeviceInfo {
@@ -54,7 +62,7 @@ export class PeerBook {
   }
 
   opened(device: string): void {
-    this.#lastSeenMs.set(device, Date.now())
+    this.#lastSeenMs.set(device, this.#clock.nowMs())
     this.#failures.delete(device)
     this.#opened.add(device)
     this.#emit({
@@ -67,7 +75,7 @@ export class PeerBook {
   }
 
   closed(device: string, reason: string): void {
-    this.#lastSeenMs.set(device, Date.now())
+    this.#lastSeenMs.set(device, this.#clock.nowMs())
     if (failureReasons.has(reason)) this.#failures.add(device)
     if (this.#engine.sessionWith(device) !== undefined || !this.#opened.delete(device)) return
     this.#emit({
@@ -81,7 +89,7 @@ export class PeerBook {
 
   progressed(device: string): void {
     if (this.#engine.sessionWith(device) !== undefined) {
-      this.#lastSeenMs.set(device, Date.now())
+      this.#lastSeenMs.set(device, this.#clock.nowMs())
       this.#tell(device, false)
     }
   }
@@ -90,16 +98,15 @@ export class PeerBook {
     const { state, behind, ahead } = this.status(device)
     const session = this.#engine.sessionWith(device)
     if (session === undefined) return
-    const nowMs = Date.now()
+    const nowMs = this.#clock.nowMs()
     const due = (this.#lastEventMs.get(device) ?? 0) + eventEveryMs
     if (!always && state === this.#lastState.get(device) && nowMs < due) {
-      if (!this.#timers.has(device)) {
-        const timer = setTimeout(() => {
-          this.#timers.delete(device)
+      if (!this.#cancels.has(device)) {
+        const cancel = this.#timers.after(due - nowMs, () => {
+          this.#cancels.delete(device)
           this.#tell(device, false)
-        }, due - nowMs)
-        timer.unref()
-        this.#timers.set(device, timer)
+        })
+        this.#cancels.set(device, cancel)
       }
       return
     }
@@ -157,7 +164,7 @@ export class PeerBook {
   }
 
   close(): void {
-    for (const timer of this.#timers.values()) clearTimeout(timer)
-    this.#timers.clear()
+    for (const cancel of this.#cancels.values()) cancel()
+    this.#cancels.clear()
   }
 }
