@@ -22,7 +22,7 @@ import type { MeshStore } from '../store/mesh-store.ts'
 import type { SharedStore } from '../store/shared-store.ts'
 import type { Damage } from '../store/damage.ts'
 import type { Mark } from '../store/mark.ts'
-import type { Intake, Notification } from '../sync/engine-port.ts'
+import type { Intake, Notification, Outflow } from '../sync/engine-port.ts'
 import type { Replica } from '../sync/replica.ts'
 import type { DeviceEvent, Notice } from './api.ts'
 import { ControlPlane } from './control-plane.ts'
@@ -85,6 +85,11 @@ export class MeshRuntime {
   readonly schemaLock = new Mutex()
   readonly peers: PeerBook
   readonly inviter: Inviter
+  /** How much may go through links: for whoever pays for them to say. */
+  flow: { readonly intake: Intake; readonly outflow: Outflow } = {
+    intake: () => limits.windowMaxBytes,
+    outflow: () => Infinity,
+  }
   readonly #options: RuntimeOptions
   /** Where there may be some. */
   readonly others: OtherProcesses | undefined
@@ -117,7 +122,8 @@ export class MeshRuntime {
       failed: (error) => {
         this.#failed(error)
       },
-      intake: options.intake,
+      intake: options.intake ?? ((device) => this.flow.intake(device)),
+      outflow: (device) => this.flow.outflow(device),
       others: this.others,
     })
     const { replica } = this.driver.engine

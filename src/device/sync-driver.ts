@@ -15,6 +15,7 @@ import type {
   LoadResult,
   LoadedRun,
   Notification,
+  Outflow,
   Output,
   RunRequest,
 } from '../sync/engine-port.ts'
@@ -32,6 +33,8 @@ export interface SyncDriverOptions {
   readonly notified: (notification: Notification) => void
   /** How much peers may send; default: as much as goes through. */
   readonly intake?: Intake | undefined
+  /** How much they may be sent; default: the same. */
+  readonly outflow?: Outflow | undefined
   /** Where other processes work on the same store. */
   readonly others?: OtherProcesses | undefined
   /** The store did not take what peers had sent. */
@@ -54,8 +57,14 @@ export class SyncDriver {
 
   constructor(options: SyncDriverOptions) {
     this.#options = options
-    const { authority, random, intake, others } = options
-    this.engine = new SyncEngine({ authority, random, intake, isShared: others !== undefined })
+    const { authority, random, intake, outflow, others } = options
+    this.engine = new SyncEngine({
+      authority,
+      random,
+      intake,
+      outflow,
+      isShared: others !== undefined,
+    })
   }
 
   /** For the mesh: a link is up. */

@@ -48,6 +48,7 @@ export interface EngineOptions {
   readonly authority: Authority
   readonly random: Random
   readonly intake?: Intake | undefined
+  readonly outflow?: Outflow | undefined
   /** Other processes speak for this device too, from the same store: announcements are made by who keeps their numbers (`announce`). */
   readonly isShared?: boolean | undefined
   /** By what askers go on where their last answer ended; default: what this process counts. */
@@ -56,9 +57,16 @@ export interface EngineOptions {
 
 /**
  * How many bytes of commits may be on their way from a device to here, where there is less room than `limits.windowMaxBytes`. At 0 it sends
- * nothing but control facts and what is urgent, and is told `QUOTA_EXCEEDED`; below that, whatever it sends ends the session.
+ * nothing but control facts and what is urgent, and is told `QUOTA_EXCEEDED`; below that, whatever it sends ends the session. The device is
+ * empty as long as it is not known who is there.
  */
 export type Intake = (device: string) => number
+
+/**
+ * How many bytes of commits may go to a device now, where that is bounded: control facts and what is urgent go beyond. At 0 nothing else
+ * does, and what the two tell each other of what they hold waits for `chatterMs` of `thrift.ts`.
+ */
+export type Outflow = (device: string) => number
 
 /** A part of a feed to be read for a peer. */
 export interface RunRequest {

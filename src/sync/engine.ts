@@ -25,6 +25,7 @@ import type {
   LoadRequest,
   LoadResult,
   Notification,
+  Outflow,
   Output,
 } from './engine-port.ts'
 import { Exchange, saidBytes, wantsPerQuestion } from './exchange.ts'
@@ -40,6 +41,7 @@ import { RunServer } from './run-server.ts'
 import { encodeSections } from './section.ts'
 import type { ClockBody, ClockWanted, Section } from './section.ts'
 import { Session } from './session.ts'
+import { gather } from './thrift.ts'
 import { WantPlanner } from './want-planner.ts'
 
 type Plain = Exclude<Section, { tag: 'run' }>
@@ -55,6 +57,7 @@ export class SyncEngine {
   readonly book = new ClockBook(this.replica)
   readonly #authority: Authority
   readonly #intake: Intake
+  readonly #outflow: Outflow
   readonly #isShared: boolean
   readonly #positions: Positions
   /** Where this device is in the clocks of those whom it asks, by their ids. */
@@ -76,6 +79,7 @@ export class SyncEngine {
   constructor(options: EngineOptions) {
     this.#authority = options.authority
     this.#intake = options.intake ?? (() => limits.windowMaxBytes)
+    this.#outflow = options.outflow ?? (() => Infinity)
     this.#isShared = options.isShared ?? false
     this.#positions =
       options.positions ?? new OwnPositions(options.random.bytes(OwnPositions.nameBytes))
@@ -87,6 +91,7 @@ export class SyncEngine {
     this.#server = new RunServer({
       replica: this.replica,
       priorityOf: (descriptor) => this.#wants.priorityOf(descriptor),
+      outflow: (session) => this.#outflow(session.device!),
       load: (request, done) => {
         this.#load(request, done)
       },
@@ -568,7 +573,7 @@ export class SyncEngine {
     this.#settle(nowMs)
   }
 
-  /** There is more room than before, or less: every peer hears how much. */
+  /** More may come in and go out than before, or less: every peer hears how much. */
   intakeChanged(nowMs: number): void {
     for (const session of this.#sessions.values())
       if (session.state === 'open') session.ackDue = true
@@ -615,10 +620,11 @@ export class SyncEngine {
     session.pulls = ![...this.#sessions.values()].some(
       (other) => other !== session && other.state === 'open',
     )
+    session.saidMoreBytes = this.#roomFor(session)
     const sections: Plain[] = [
       { tag: 'digest', digest, commits: this.replica.commits },
       { tag: 'gossip', digest: this.book.gossipDigest() },
-      { tag: 'window', durableBytes: 0, moreBytes: this.#roomFor(session) },
+      { tag: 'window', durableBytes: 0, moreBytes: session.saidMoreBytes },
     ]
     if (session.pulls) sections.push({ tag: 'pull' })
     return sections
@@ -702,7 +708,8 @@ export class SyncEngine {
     if (session.side === 'listener') {
       this.#send(session, this.#handshake.answer(session, this.#helloSections(session)))
     }
-    if (this.#roomFor(session) === 0) session.ackDue = true
+    const roomBytes = this.#roomFor(session)
+    if (roomBytes === 0 || roomBytes !== session.saidMoreBytes) session.ackDue = true
     this.#notify({ kind: 'opened', link: session.link, device, isBrief: false })
     this.#sayWhatMovedSinceHello(session)
     this.#sections(session, sections, nowMs)
@@ -945,6 +952,7 @@ export class SyncEngine {
     for (const [feed, feedEntries] of byFeed) {
       session.theirs.set(feed, feedEntries)
       this.#compare(session, feed)
+      this.#server.heard(session, feed)
     }
     session.toldMs = nowMs
     this.#notify({ kind: 'progress', link: session.link, device: session.device! })
@@ -1022,6 +1030,9 @@ export class SyncEngine {
       return
     if (!this.book.announced(announcement)) return
     this.#remember(announcement.device)
+    // It has told us of everything in it before.
+    if (announcement.device === session.device)
+      session.theirNumber = Math.max(session.theirNumber, announcement.number)
     for (const other of this.#sessions.values()) {
       if (other !== session && other.state === 'open')
         other.announcementsOut.set(announcement.device, announcement)
@@ -1068,6 +1079,7 @@ export class SyncEngine {
       }
     }
     const open = [...this.#sessions.values()].filter((session) => session.state === 'open')
+    for (const session of open) this.#gather(session, nowMs)
     // An answerer is sent what it lacks without asking.
     this.#wants.plan(
       open.filter(
@@ -1080,7 +1092,8 @@ export class SyncEngine {
       if (exchange?.isHeld !== true) this.#say(session, nowMs)
       if (exchange?.role !== 'asker' || !exchange.isHeld) this.#server.serve(session)
     }
-    let wakeAtMs = Math.min(this.#announcer.wakeAtMs(), this.#wants.wakeAtMs())
+    let wakeAtMs = Math.min(this.#announcer.wakeAtMs(), this.#wants.wakeAtMs(open, nowMs))
+    for (const { gathered } of open) wakeAtMs = Math.min(wakeAtMs, gathered.dueMs)
     for (const session of this.#sessions.values())
       wakeAtMs = Math.min(wakeAtMs, session.deadlineMs ?? Infinity)
     if (wakeAtMs !== this.#wakeAtMs) {
@@ -1097,11 +1110,22 @@ export class SyncEngine {
     }
   }
 
+  #gather(session: Session, nowMs: number): void {
+    // Questions and answers gather by themselves.
+    if (session.exchange !== undefined) return
+    gather(session, {
+      isDear: session.window.isShut || this.#outflow(session.device!) <= 0,
+      isUrgent: (feed) => {
+        const descriptor = this.replica.descriptor(feed)
+        return descriptor !== undefined && this.#wants.priorityOf(descriptor) < 0
+      },
+      device: this.#authority.device,
+      nowMs,
+    })
+  }
+
   #roomFor(session: Session): number {
-    const { device } = session
-    return device === undefined
-      ? limits.windowMaxBytes
-      : Math.min(Math.max(0, this.#intake(device)), limits.windowMaxBytes)
+    return Math.min(Math.max(0, this.#intake(session.device ?? '')), limits.windowMaxBytes)
   }
 
   /** Once, whenever there is no room any more: the session goes on the other way. */

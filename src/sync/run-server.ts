@@ -22,6 +22,8 @@ export interface RunServerPorts {
   /** Lower goes first; control facts and urgent lanes are below zero. */
   priorityOf(descriptor: FeedDescriptor): number
   load(request: LoadRequest, done: (result: LoadResult | undefined, nowMs: number) => void): void
+  /** How much of what is not urgent may go to the peer now, in bytes. */
+  outflow(session: Session): number
   /** @param sections - encoded ones, for one frame */
   send(session: Session, sections: readonly Uint8Array[], nowMs: number): void
 }
@@ -204,6 +206,19 @@ export class RunServer {
     })
   }
 
+  /** The peer has more of a feed than we had sent it: others are faster. */
+  heard(session: Session, feed: string): void {
+    const key = `${feed}/-1`
+    const cursor = session.cursors.get(key)
+    const chain = this.#ports.replica.chain(feed)
+    const entries = session.theirs?.get(feed) ?? []
+    const [theirs] = entries
+    if (cursor === undefined || theirs === undefined || entries.length > 1 || chain.forked) return
+    if (theirs.seq <= cursor.after) return
+    if (theirs.seq >= chain.seq) session.cursors.delete(key)
+    else session.cursors.set(key, { ...cursor, after: theirs.seq, base: undefined })
+  }
+
   #priority(feed: string): number {
     const descriptor = this.#ports.replica.descriptor(feed)
     if (descriptor === undefined) return Infinity
@@ -217,7 +232,11 @@ export class RunServer {
     const cursors = [...session.cursors.values()].toSorted((a, b) => a.priority - b.priority)
     const first = cursors[0]!
     // What is urgent does not wait until a backlog that is on its way has been acknowledged.
-    const room = Math.max(session.window.roomBytes, first.priority < 0 ? urgentBytes : 0)
+    const { roomBytes, inFlightBytes } = session.window
+    const room =
+      first.priority < 0
+        ? Math.max(roomBytes, urgentBytes)
+        : Math.min(roomBytes, this.#ports.outflow(session) - inFlightBytes)
     if (room <= 0) return
     const chosen = cursors
       .slice(0, partsPerLoad)

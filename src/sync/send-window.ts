@@ -38,6 +38,16 @@ export class SendWindow {
     return this.#peerAllowsBytes
   }
 
+  /** The peer takes nothing now but control facts and what is urgent. */
+  get isShut(): boolean {
+    return this.#peerAllowsBytes === 0
+  }
+
+  /** What the link carries, as measured by acknowledgements; undefined: nothing was, yet. */
+  get bytesPerMs(): number | undefined {
+    return this.#bytesPerMs
+  }
+
   get inFlightBytes(): number {
     return this.sentBytes - this.#durableBytes
   }

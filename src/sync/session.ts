@@ -7,6 +7,7 @@ import type { ClockWanted, Section } from './section.ts'
 import { SendWindow } from './send-window.ts'
 import { nextState } from './session-states.ts'
 import type { SessionEvent, SessionState } from './session-states.ts'
+import { Gathered } from './thrift.ts'
 
 /** A part of a feed that is to be sent to the peer. */
 export interface Cursor {
@@ -82,6 +83,8 @@ export class Session {
 
   /** Bytes of runs received in this session. */
   receivedBytes = 0
+  /** When the last one came. */
+  receivedMs = 0
   /** Of these, how many are durable here. */
   durableBytes = 0
   ackDue = false
@@ -99,16 +102,21 @@ export class Session {
   readonly commits: Traffic = { in: 0, out: 0 }
   readonly bytes: Traffic = { in: 0, out: 0 }
   failure: string | undefined
+  /** Our hello, which may have been said before it was known to whom, let the peer send so much. */
+  saidMoreBytes = 0
   /** We have told the peer that there is no room for more. */
   saidFull = false
   /** Where the carrier only asks and is answered. */
   exchange: Exchange | undefined
+  /** What is said later, where bytes are dear. */
+  readonly gathered: Gathered
 
   constructor(link: string, side: 'dialler' | 'listener', binding: Uint8Array, nowMs: number) {
     this.link = link
     this.side = side
     this.binding = binding
     this.openedMs = nowMs
+    this.gathered = new Gathered(nowMs)
   }
 
   /** @returns false when the event is out of order in this state; nothing has changed then */
@@ -139,10 +147,11 @@ export class Session {
       if (state === 'missing' && key.startsWith(`${feed}/`)) this.lookedUp.delete(key)
   }
 
-  /** Both clocks cover each other, as far as both have said. */
+  /** Both clocks cover each other, as far as both have said; where bytes are dear, they say it late. */
   get complete(): boolean {
     return (
       this.state === 'open' &&
+      (this.exchange !== undefined || !(this.window.isShut || this.saidFull)) &&
       this.theirs !== undefined &&
       this.exchange?.isPresumed !== true &&
       this.behind === 0 &&

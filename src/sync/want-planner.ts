@@ -12,6 +12,8 @@ import type { Session } from './session.ts'
 
 /** Without progress for so long, somebody else is asked as well: several windows of a slow link. */
 const lateMs = 10_000
+/** So long for a feed while others come from the same neighbour: over a slow link, each waits for those before it. */
+const busyLateMs = 120_000
 
 interface Expected {
   session: Session
@@ -42,6 +44,7 @@ export class WantPlanner {
   }
 
   progressed(session: Session, feed: string, nowMs: number): void {
+    session.receivedMs = nowMs
     const expected = this.#expected.get(feed)
     if (expected?.session === session) expected.progressMs = nowMs
   }
@@ -67,11 +70,16 @@ export class WantPlanner {
       this.#retry = false
       this.#expected.clear()
     }
+    const pulled = sessions.find((session) => nowMs < pulledUntilMs(session))
     for (const session of sessions) {
+      // What the one that was asked for everything has is not clear yet.
+      if (pulled !== undefined && pulled !== session) continue
       const wants: Want[] = []
       for (const feed of session.behindByFeed.keys()) {
         const expected = this.#expected.get(feed)
-        if (expected !== undefined && nowMs - expected.progressMs < lateMs) continue
+        if (expected !== undefined && nowMs < lateAtMs(expected)) continue
+        // It knows, and sends it when it is told that there is room.
+        if (session.saidFull && expected?.session === session) continue
         // What is staged already needs no want; the comparison follows when it is durable.
         const staged = this.#replica.staged(feed)
         const entries = session.theirs?.get(feed) ?? []
@@ -86,10 +94,26 @@ export class WantPlanner {
     }
   }
 
-  wakeAtMs(): number {
+  wakeAtMs(sessions: readonly Session[], nowMs: number): number {
     let wakeAtMs = Infinity
     for (const expected of this.#expected.values())
-      wakeAtMs = Math.min(wakeAtMs, expected.progressMs + lateMs)
+      if (!expected.session.saidFull) wakeAtMs = Math.min(wakeAtMs, lateAtMs(expected))
+    for (const session of sessions) {
+      const untilMs = pulledUntilMs(session)
+      if (nowMs < untilMs) wakeAtMs = Math.min(wakeAtMs, untilMs)
+    }
     return wakeAtMs
   }
+}
+
+function lateAtMs({ session, progressMs }: Expected): number {
+  return Math.max(
+    progressMs + lateMs,
+    Math.min(session.receivedMs + lateMs, progressMs + busyLateMs),
+  )
+}
+
+/** Until when everything may be on its way from one that has not said yet what it has. */
+function pulledUntilMs(session: Session): number {
+  return session.pulls && session.theirs === undefined ? session.openedMs + lateMs : 0
 }

@@ -8,7 +8,7 @@ import { createDescriptor, decodeDescriptor } from '../../../src/feed/descriptor
 import type { FeedDescriptor, Lane } from '../../../src/feed/descriptor.ts'
 import { epochIdOf } from '../../../src/identity/epoch.ts'
 import { SyncDriver } from '../../../src/device/sync-driver.ts'
-import type { Intake, Notification } from '../../../src/sync/engine-port.ts'
+import type { Intake, Notification, Outflow } from '../../../src/sync/engine-port.ts'
 import type { Link, LinkHandler } from '../../../src/sync/link.ts'
 import { decodeMessage } from '../../../src/sync/message.ts'
 import type { Session } from '../../../src/sync/session.ts'
@@ -63,6 +63,8 @@ export class SimulatedDevice implements LinkEnd {
   life = 0
   /** How much others may send it. */
   intake: Intake = () => limits.windowMaxBytes
+  /** How much it may send them. */
+  outflow: Outflow = () => Infinity
 
   constructor(
     index: number,
@@ -98,6 +100,7 @@ export class SimulatedDevice implements LinkEnd {
       clock: this.#time,
       random: this.#chance,
       intake: (device) => this.intake(device),
+      outflow: (device) => this.outflow(device),
       timers: {
         after: (delayMs, run) =>
           this.#time.after(delayMs, () => {
