@@ -16,10 +16,10 @@ const run = promisify(execFile)
 /** Where initdb and postgres are; undefined: nowhere. */
 const binaries = findBinaries()
 
-/** Why tests that need a PostgreSQL server are skipped; undefined: they are not. */
+/** Why tests that need it are skipped; undefined: they are not. */
 export const noPostgres =
   binaries === undefined
-    ? 'PostgreSQL is not installed (initdb and postgres; Debian: postgresql)'
+    ? 'skipped: initdb and postgres are not installed; Debian: postgresql'
     : undefined
 
 /** PostgreSQL refuses to run as root. */
