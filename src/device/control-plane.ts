@@ -340,10 +340,19 @@ export class ControlPlane implements Authority {
   }
 
   openText(sealed: Uint8Array, type: number): string | null {
-    return (
-      openFactText(sealed, { mesh: this.meshId, type }, (epoch) => this.epochKey(epoch)) ?? null
-    )
+    const opened = this.#openedTexts.get(sealed)
+    if (opened?.type === type) return opened.text
+    const text = openFactText(sealed, { mesh: this.meshId, type }, (epoch) => this.epochKey(epoch))
+    if (text === undefined) return null
+    this.#openedTexts.set(sealed, { type, text })
+    return text
   }
+
+  /** Facts don't change, and each value of a conflict names a device. */
+  readonly #openedTexts = new WeakMap<
+    Uint8Array,
+    { readonly type: number; readonly text: string }
+  >()
 
   /** Null: no key for it yet. */
   openSchema(sealed: Uint8Array): string | null {
