@@ -23,7 +23,7 @@ import type { OlderClaim } from './older-claims.ts'
 import type { ClockBody } from './section.ts'
 
 /** When a device said something. */
-interface Said {
+export interface Said {
   readonly timeMs: number
   /** To us, and the time is by our clock; else it is by the device's. */
   readonly direct: boolean
@@ -43,6 +43,8 @@ export interface Claim {
   readonly last: Said
   feeds(): Iterable<string>
   entries(feed: string): readonly ClockEntry[]
+  /** Feeds in which it may differ from the device's next newer claim; absent: any. */
+  readonly differsIn?: Iterable<string>
 }
 
 export interface BookEntry {
@@ -172,7 +174,8 @@ export class ClockBook {
         [...new Set([...clock.keys(), ...steps.flatMap((step) => [...step.feeds.keys()])])].filter(
           (feed) => entries(feed).length > 0,
         )
-      yield { first: said, last: said, feeds, entries }
+      const differsIn = [...steps[0]!.feeds.keys()]
+      yield { first: said, last: said, feeds, entries, differsIn }
     }
   }
 

@@ -1,0 +1,106 @@
+/**
+ * Groups of sites that have not heard of each other for a while, as far as is known here (docs/data-model.md, "Coverage").
+ */
+import { loneCommits } from './lone-commits.ts'
+import type { CoverageDevice, CoverageInput } from './site-coverage.ts'
+import { knownUntil } from './site-coverage.ts'
+
+export interface Group {
+  readonly sites: readonly string[]
+  /** Nothing that was written later on one side is known to have reached the other; undefined: nothing ever. */
+  readonly untilMs: number | undefined
+  /** This device is part of it. */
+  readonly isOurs: boolean
+  /** Commits that nobody outside it is known to hold: at least so many. */
+  readonly onlyHere: number
+}
+
+/**
+ * One group where all sites have heard of each other.
+ *
+ * @param here - this device
+ * @param when.sinceMs - two sites belong together if one has heard what the other wrote until then, or later, directly or through others
+ * @param when.untilMs - a word that is from later than this is by a clock that is off, and says nothing
+ */
+export function groupsApart(
+  input: CoverageInput,
+  here: string,
+  when: { readonly sinceMs: number; readonly untilMs: number },
+): Group[] {
+  const active = input.devices.filter(({ counts }) => counts)
+  const groups = new Groups(new Set(active.map(({ site }) => site)))
+  for (const [knower, author] of crossing(active, groups)) {
+    const untilMs = credibleUntil(knower, author, when.untilMs)
+    if (untilMs !== undefined && untilMs >= when.sinceMs) groups.join(knower.site, author.site)
+  }
+  const last = new Map<string, number>()
+  for (const [knower, author] of crossing(active, groups)) {
+    const untilMs = credibleUntil(knower, author, when.untilMs)
+    if (untilMs === undefined) continue
+    for (const group of [groups.of(knower.site), groups.of(author.site)])
+      last.set(group, Math.max(last.get(group) ?? -Infinity, untilMs))
+  }
+  const own = active.find(({ device }) => device === here)?.site
+  const groupOf = ({ site }: CoverageDevice): string => groups.of(site)
+  const holders = new Map(active.map((each) => [each.device, groupOf(each)]))
+  const only = new Map<string, number>()
+  for (const { holder, commits } of loneCommits(input, here, groupOf)) {
+    const group = holders.get(holder)
+    if (group !== undefined) only.set(group, (only.get(group) ?? 0) + commits)
+  }
+  return [...groups.all()].map(([group, sites]) => ({
+    sites,
+    untilMs: last.get(group),
+    isOurs: own !== undefined && sites.includes(own),
+    onlyHere: only.get(group) ?? 0,
+  }))
+}
+
+/** Pairs of devices of two groups, as they are when the pair is come to. */
+function* crossing(
+  devices: readonly CoverageDevice[],
+  groups: Groups,
+): Iterable<[CoverageDevice, CoverageDevice]> {
+  for (const knower of devices) {
+    if (knower.words.newest === undefined) continue
+    for (const author of devices)
+      if (groups.of(knower.site) !== groups.of(author.site)) yield [knower, author]
+  }
+}
+
+function credibleUntil(
+  knower: CoverageDevice,
+  author: CoverageDevice,
+  latestMs: number,
+): number | undefined {
+  const until = knownUntil(knower, author)
+  return until === undefined || until.timeMs > latestMs ? undefined : until.timeMs
+}
+
+/** Sites, joined step by step. */
+class Groups {
+  readonly #parents = new Map<string, string>()
+
+  constructor(sites: Iterable<string>) {
+    for (const site of sites) this.#parents.set(site, site)
+  }
+
+  of(site: string): string {
+    let at = site
+    for (;;) {
+      const parent = this.#parents.get(at)!
+      if (parent === at) return at
+      const above = this.#parents.get(parent)!
+      this.#parents.set(at, above)
+      at = above
+    }
+  }
+
+  join(a: string, b: string): void {
+    this.#parents.set(this.of(a), this.of(b))
+  }
+
+  all(): Map<string, string[]> {
+    return Map.groupBy(this.#parents.keys(), (site) => this.of(site))
+  }
+}

@@ -1,0 +1,79 @@
+/** What is held here, as a list of stretches of feeds without a fork in them: the form in which coverage is counted. */
+import type { FeedChain } from '../feed/chain.ts'
+import type { ChainPlace } from '../feed/coverage.ts'
+import type { ClockEntry } from '../feed/vector-clock.ts'
+
+export interface Stretch {
+  readonly feed: string
+  /** Its index in the chain of the feed. */
+  readonly segment: number
+  /** The device that wrote it. */
+  readonly author: string
+  readonly from: number
+  readonly to: number
+}
+
+interface HeldFeed {
+  readonly chain: FeedChain
+  /** The index of its first stretch; the others follow. */
+  readonly at: number
+}
+
+export class Stretches {
+  readonly all: readonly Stretch[]
+  readonly #feeds = new Map<string, HeldFeed>()
+  readonly #authorOf: (feed: string) => string | undefined
+  readonly #byAuthor = new Map<string, number[]>()
+
+  /** @param authorOf - the device of each feed whose descriptor is held */
+  constructor(chains: Iterable<FeedChain>, authorOf: (feed: string) => string | undefined) {
+    this.#authorOf = authorOf
+    const all: Stretch[] = []
+    for (const chain of chains) {
+      const author = authorOf(chain.feed)
+      if (author === undefined || chain.segments.length === 0) continue
+      this.#feeds.set(chain.feed, { chain, at: all.length })
+      for (const [segment, { from, to }] of chain.segments.entries()) {
+        this.#indexesOf(author).push(all.length)
+        all.push({ feed: chain.feed, segment, author, from, to })
+      }
+    }
+    this.all = all
+  }
+
+  feed(feed: string): HeldFeed | undefined {
+    return this.#feeds.get(feed)
+  }
+
+  /** Undefined: nobody has shown here whose it is. */
+  authorOf(feed: string): string | undefined {
+    return this.#authorOf(feed)
+  }
+
+  /** Indexes of the stretches that a device wrote. */
+  by(author: string): readonly number[] {
+    return this.#byAuthor.get(author) ?? []
+  }
+
+  /** Reaching nowhere. */
+  nothing(): Float64Array {
+    return Float64Array.from(this.all, ({ from }) => from - 1)
+  }
+
+  /** The place that an entry names where that is the end of a stretch; other places only the store knows. */
+  endNamed({ feed, floor, seq, head }: ClockEntry): ChainPlace | undefined {
+    if (floor > 0) return undefined
+    const { segments } = this.#feeds.get(feed)?.chain ?? { segments: [] }
+    for (let segment = 0; segment < segments.length; segment++) {
+      const end = segments[segment]!
+      if (end.to === seq && end.head.startsWith(head)) return { segment, seq }
+    }
+    return undefined
+  }
+
+  #indexesOf(author: string): number[] {
+    const indexes = this.#byAuthor.get(author) ?? []
+    this.#byAuthor.set(author, indexes)
+    return indexes
+  }
+}
