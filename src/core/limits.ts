@@ -47,7 +47,7 @@ export const limits = {
   serverAddressBytes: 255,
   /** Connections of a server, of strangers too: twice the devices of the largest mesh. */
   serverConnections: 2_000,
-  /** Of them, those that have not proved a device yet: each for `helloMs` at most. */
+  /** Of them, those that have not proved a device yet: each for `helloMs` at most. Of one host, as many on which nothing was asked for yet. */
   serverStrangers: 256,
   /** Of one host in ten seconds: a camp, or all camps, may be behind one address. */
   serverCallsOfHost: 100,

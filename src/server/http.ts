@@ -8,11 +8,10 @@ import type { FastifyInstance } from 'fastify'
 import { HavenError } from '../core/errors.ts'
 import { metricsContentType, metricsText } from '../observe/metrics.ts'
 import type { Metric } from '../observe/metrics.ts'
+import { limitSilentConnections, promptness } from './silent-connections.ts'
 
 /** Nobody has anything to say to it in a request. */
 const bodyBytes = 1_024
-/** Until a request is there. */
-const requestTimeout = 10_000
 
 export interface Tls {
   /** PEM. */
@@ -57,7 +56,11 @@ function newApp(tls: Tls | undefined): FastifyInstance {
   return fastify({
     bodyLimit: bodyBytes,
     forceCloseConnections: true,
-    serverFactory: (handler: RequestListener) => newServer(handler, tls),
+    serverFactory: (handler: RequestListener) => {
+      const server = newServer(handler, tls)
+      limitSilentConnections(server)
+      return server
+    },
   })
 }
 
@@ -82,9 +85,9 @@ function httpOf(app: FastifyInstance): Http {
 
 /** @throws HavenError `USAGE` for a certificate and a key that don't go together */
 function newServer(handler: RequestListener, tls: Tls | undefined): Server {
-  if (tls === undefined) return createServer({ requestTimeout }, handler)
+  if (tls === undefined) return createServer(promptness, handler)
   try {
-    return createTlsServer({ ...tls, requestTimeout }, handler)
+    return createTlsServer({ ...tls, ...promptness }, handler)
   } catch (cause) {
     throw new HavenError(
       'USAGE',

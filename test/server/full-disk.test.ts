@@ -1,5 +1,4 @@
 /** A server whose disk is full. Skipped where a small disk can't be mounted. */
-import { readdir, rm, writeFile } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -9,24 +8,6 @@ import { bridged, register, TestServer } from './support.ts'
 
 const probe = await smallDisk('1m')
 await probe?.unmount()
-
-/** Takes all that is left. */
-async function fill(path: string): Promise<void> {
-  for (const bytes of [1024 * 1024, 64 * 1024, 4096]) {
-    for (let index = 0; ; index++) {
-      try {
-        await writeFile(join(path, `filler-${bytes}-${index}`), new Uint8Array(bytes))
-      } catch {
-        break
-      }
-    }
-  }
-}
-
-async function removeFillers(path: string): Promise<void> {
-  const names = await readdir(path)
-  await Promise.all(names.filter((n) => n.startsWith('filler')).map((n) => rm(join(path, n))))
-}
 
 describe.skipIf(probe === undefined)('a server on a full disk', () => {
   test('says so, keeps what it acknowledged, and takes the rest when there is room again', async () => {
@@ -41,7 +22,7 @@ describe.skipIf(probe === undefined)('a server on a full disk', () => {
     const session = () => mesh.founder.runtime.driver.engine.sessionWith(device)
     await until(() => session()?.ahead === 0)
     const acknowledged = mesh.founder.runtime.replica.commits
-    await fill(disk.path)
+    await disk.fill()
     // More than what is left in files that are there already.
     for (let i = 0; i < 40; i++)
       await mesh.founder.set(`r${i}`, {
@@ -52,7 +33,7 @@ describe.skipIf(probe === undefined)('a server on a full disk', () => {
     const ready = await fetch(`${server.server.address}/readyz`)
     expect([ready.status, await ready.json()]).toEqual([503, { status: 'failing', failing: 1 }])
 
-    await removeFillers(disk.path)
+    await disk.makeRoom()
     await until(() => server.server.runtimeOf(mesh.mesh) !== undefined, 30_000)
     expect(server.server.usageOf(mesh.mesh)!.total.commits).toBeGreaterThanOrEqual(acknowledged)
     await bridged(mesh.founder, server)

@@ -1,7 +1,8 @@
 /** A real `haven server` process of one test, on a network or on loopback. */
 import type { ChildProcess } from 'node:child_process'
+import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { eachLine, ending } from './camp.ts'
+import { eachLine, ending, startMs } from './camp.ts'
 import type { CampDevice, LogLine } from './camp.ts'
 import { until } from './until.ts'
 
@@ -16,6 +17,8 @@ interface Ready {
 
 export class CampServer {
   logs: LogLine[] = []
+  /** All that it has said on standard error since it was first started, line by line. */
+  readonly said: string[] = []
   readonly #place: CampDevice
   #child: ChildProcess | undefined
   #ended: Promise<unknown> = Promise.resolve()
@@ -42,19 +45,46 @@ export class CampServer {
     )
     this.#child = child
     this.logs = []
+    const saidBefore = this.said.length
     let ready: Ready | undefined
-    const said: string[] = []
     this.#ended = Promise.all([
       ending(child),
       eachLine(child.stdout!, (line) => (ready = JSON.parse(line) as Ready)),
       eachLine(child.stderr!, (line) => {
-        said.push(line)
+        this.said.push(line)
         if (line.startsWith('{')) this.logs.push(JSON.parse(line) as LogLine)
       }),
     ])
-    await until('the server is ready', () => ready !== undefined || child.exitCode !== null)
-    if (ready === undefined) throw new Error(`haven server ended: ${said.join('\n')}`)
+    await until('the server is ready', () => ready !== undefined || child.exitCode !== null, {
+      withinMs: startMs,
+    })
+    if (ready === undefined)
+      throw new Error(`haven server ended: ${this.said.slice(saidBefore).join('\n')}`)
     return ready
+  }
+
+  get isUp(): boolean {
+    return this.#child !== undefined
+  }
+
+  /** What is at an address of its host. */
+  async read(url: string): Promise<string> {
+    const asked = this.#place.start(
+      fileURLToPath(new URL('fetch-text.ts', import.meta.url)),
+      [url],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+    const [page] = await Promise.all([text(asked.stdout!), ending(asked)])
+    return page
+  }
+
+  /** One of the numbers at `/metrics`, added up over meshes. @param address - as after `--metrics` */
+  async metric(name: string, address: string): Promise<number> {
+    const page = await this.read(`http://${address}/metrics`)
+    const values = page
+      .split('\n')
+      .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+    return values.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
   }
 
   /** The code for one mesh. */

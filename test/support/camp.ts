@@ -25,6 +25,8 @@ import { until } from './until.ts'
 
 const program = fileURLToPath(new URL('../../bin/haven.mjs', import.meta.url))
 const lineBytes = 16 * 1024 * 1024
+/** Several processes that start at once, on a busy machine. */
+export const startMs = 60_000
 
 /** What `get --json` prints. */
 export interface RecordDocument {
@@ -64,9 +66,13 @@ export class Camp {
     return camp
   }
 
-  /** @param host - where it is on the network, from 1; without a network all are on loopback */
-  device(name: string, host?: number): CampDevice {
-    const device = new CampDevice(name, { camp: this.directory, network: this.#network, host })
+  /**
+   * @param host - where it is on the network, from 1; without a network all are on loopback
+   * @param options.dataDir - instead of one in the camp's directory
+   */
+  device(name: string, host?: number, options: { dataDir?: string } = {}): CampDevice {
+    const place = { camp: this.directory, network: this.#network, host, ...options }
+    const device = new CampDevice(name, place)
     this.#devices.push(device)
     return device
   }
@@ -82,6 +88,7 @@ interface Place {
   camp: string
   network: NamespaceNetwork | undefined
   host: number | undefined
+  dataDir?: string
 }
 
 export class CampDevice {
@@ -102,7 +109,7 @@ export class CampDevice {
   constructor(name: string, place: Place) {
     this.name = name
     this.#place = place
-    this.dataDir = join(place.camp, name)
+    this.dataDir = place.dataDir ?? join(place.camp, name)
     this.stateHome = join(place.camp, `${name}-state`)
     this.#env = {
       PATH: process.env.PATH,
@@ -178,6 +185,7 @@ export class CampDevice {
     await until(
       `${this.name} is ready`,
       () => ready() !== undefined || child.exitCode !== null || child.signalCode !== null,
+      { withinMs: startMs },
     )
     const event = ready()
     if (event?.event !== 'ready') {

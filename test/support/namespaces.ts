@@ -19,12 +19,15 @@ export interface NamespaceNetwork {
   /** The first is number 1. */
   readonly hosts: readonly NamespaceHost[]
   host(number: number): NamespaceHost
-  /** Pulls the cable out. */
-  cut(number: number): void
-  heal(number: number): void
-  /** What leaves this host, from now on: at most `kbit` per second; packets wait up to `latencyMs` in the queue. */
-  shape(number: number, to: { kbit: number; latencyMs: number }): void
-  /** Bytes that left and reached this host's interface since it was made, with all headers. */
+  /** Pulls the cable out: all that there are, or the one of a segment (from 1). */
+  cut(number: number, segment?: number): void
+  /** Nothing gets through any more, and nobody is told: the interface stays up. */
+  mute(number: number, segment: number): void
+  /** After `cut` and `mute`. */
+  heal(number: number, segment?: number): void
+  /** What leaves this host, from now on, by all cables or by one: at most `kbit` per second; packets wait up to `latencyMs` in the queue. */
+  shape(number: number, to: { kbit: number; latencyMs: number }, segment?: number): void
+  /** Bytes that left and reached this host's interfaces since they were made, with all headers. */
   traffic(number: number): { sentBytes: number; receivedBytes: number }
   /** Kills what was started here, and nothing else, and takes the network away. */
   remove(): Promise<void>
@@ -71,6 +74,19 @@ export function createRow(count: number, options: LanOptions = {}): NamespaceNet
   return build(hosts, segments, options)
 }
 
+/**
+ * Hosts on several networks. Segment n is 10.77.n.0/24, with the hosts that are listed as its members. A host has an interface for each of its
+ * segments, `eth0`, `eth1`, …, in their order, and forwards nothing.
+ *
+ * @param segments - two or more, each the numbers of its hosts
+ */
+export function createSegments(
+  segments: ReadonlyArray<readonly number[]>,
+  options: LanOptions = {},
+): NamespaceNetwork {
+  return build(numbers(Math.max(...segments.flat())), segments, options)
+}
+
 function build(
   numbersOfHosts: readonly number[],
   segments: ReadonlyArray<readonly number[]>,
@@ -79,7 +95,7 @@ function build(
   const prefix = `hm${process.pid}n${++networkCount}`
   const bridges = `${prefix}br`
   const namespaceOf = (number: number): string => `${prefix}h${number}`
-  const cables = new Map<number, string[]>(numbersOfHosts.map((number) => [number, []]))
+  const cables = new Map<number, Cable[]>(numbersOfHosts.map((number) => [number, []]))
   const children = new Set<ChildProcess>()
 
   const removeNamespaces = (): void => {
@@ -134,18 +150,16 @@ function build(
     if (plugged.length === 0 && defaultRoute) {
       ip('-n', namespace, 'route', 'add', 'default', 'via', `10.77.${network}.254`, 'dev', device)
     }
-    plugged.push(cable)
+    plugged.push({ cable, device, bridge, segment: segment + 1 })
   }
 
-  const setCables = (number: number, state: 'up' | 'down'): void => {
-    for (const cable of cables.get(number) ?? []) {
-      ip('-n', bridges, 'link', 'set', cable, state)
-    }
-  }
+  const cablesOf = (number: number, segment: number | undefined): Cable[] =>
+    (cables.get(number) ?? []).filter((cable) => segment === undefined || cable.segment === segment)
 
   const hosts = numbersOfHosts.map((number): NamespaceHost => {
     const namespace = namespaceOf(number)
-    const network = segments.length === 1 ? 0 : Math.min(number, segments.length)
+    const last = segments.findLastIndex((members) => members.includes(number))
+    const network = segments.length === 1 ? 0 : last + 1
     return {
       namespace,
       ip: `10.77.${network}.${number}`,
@@ -165,12 +179,22 @@ function build(
       if (found === undefined) throw new RangeError(`no host ${number}`)
       return found
     },
-    cut: (number) => setCables(number, 'down'),
-    heal: (number) => setCables(number, 'up'),
-    shape(number, { kbit, latencyMs }) {
+    cut(number, segment) {
+      for (const { cable } of cablesOf(number, segment))
+        ip('-n', bridges, 'link', 'set', cable, 'down')
+    },
+    mute(number, segment) {
+      for (const { cable } of cablesOf(number, segment))
+        ip('-n', bridges, 'link', 'set', cable, 'nomaster')
+    },
+    heal(number, segment) {
+      for (const { cable, bridge } of cablesOf(number, segment))
+        ip('-n', bridges, 'link', 'set', cable, 'master', bridge, 'up')
+    },
+    shape(number, { kbit, latencyMs }, segment) {
       const namespace = namespaceOf(number)
-      for (const index of (cables.get(number) ?? []).keys()) {
-        const device = ['dev', `eth${index}`, 'root']
+      for (const { device: name } of cablesOf(number, segment)) {
+        const device = ['dev', name, 'root']
         const rate = ['rate', `${kbit}kbit`, 'burst', '16kb', 'latency', `${latencyMs}ms`]
         run(ipProgram, [
           'netns',
@@ -199,6 +223,16 @@ function build(
       removeNamespaces()
     },
   }
+}
+
+/** Between a host and the bridge of a segment. */
+interface Cable {
+  /** The end at the bridge. */
+  readonly cable: string
+  /** The end in the host. */
+  readonly device: string
+  readonly bridge: string
+  readonly segment: number
 }
 
 interface LinkStatistics {
