@@ -58,7 +58,7 @@ export interface Write {
   readonly urgent: boolean
 }
 
-type Fault =
+export type Fault =
   /** The process ends and starts again; `power`: what was not synced is lost. */
   | {
       readonly kind: 'crash'

@@ -21,10 +21,15 @@ export class VirtualTime {
   #nowUs = 0
   #order = 0
   #events = 0
+  #hasBegun = false
   readonly #heap: Event[] = []
 
   get nowUs(): number {
     return this.#nowUs
+  }
+
+  get hasBegun(): boolean {
+    return this.#hasBegun
   }
 
   /** How many events have run. */
@@ -55,6 +60,7 @@ export class VirtualTime {
    */
   async runUntil(endUs: number, atRest: () => void = () => {}): Promise<void> {
     await rest()
+    this.#hasBegun = true
     for (let next = this.#heap[0]; next !== undefined && next.atUs <= endUs; next = this.#heap[0]) {
       this.#pop()
       const { run } = next

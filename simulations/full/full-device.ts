@@ -83,7 +83,8 @@ export class FullDevice {
     const store = new DiskStore({
       disk: this.#disk,
       time,
-      syncUs: () => spec.syncUs,
+      // Before time moves, nothing takes any.
+      syncUs: () => (time.hasBegun ? spec.syncUs : 0),
       isFull: () => this.isFull,
     })
     this.#store = store
