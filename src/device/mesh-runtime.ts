@@ -556,6 +556,9 @@ export class MeshRuntime {
           await this.#introduction()
         })
         return
+      case 'forgotten':
+        this.#forgot(notification.incarnation)
+        return
       case 'revoked':
         if (!this.#isOwnRevocation(notification.bytes)) return
         this.notice(
@@ -568,6 +571,23 @@ export class MeshRuntime {
         this.inviter.notified(notification)
         return
     }
+  }
+
+  /** Where there is no mark, nothing else tells that the store is an older one: what it claimed as this incarnation must not count any more. */
+  #forgot(incarnation: string): void {
+    const { mark, clock } = this.#options
+    if (mark !== undefined || incarnation !== this.#ownFeeds.incarnation.id) return
+    void (async () => {
+      try {
+        await this.#lock.run(() =>
+          this.#ownFeeds.leave('others have heard it say what it does not remember'),
+        )
+        this.driver.engine.incarnationChanged(clock.nowMs())
+        this.driver.pump()
+      } catch (error) {
+        this.#failed(error)
+      }
+    })()
   }
 
   #isOwnRevocation(bytes: Uint8Array): boolean {

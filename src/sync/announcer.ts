@@ -49,6 +49,18 @@ export class Announcer {
     this.#lastSaid = sayingOf(announcement)
   }
 
+  /**
+   * Others pass on what this device has said. What it does not remember was said by a store that is gone: the next announcement outnumbers it.
+   *
+   * @returns whether it is such a one
+   */
+  forgot({ number }: Announcement): boolean {
+    if (number <= this.#lastNumber) return false
+    this.#lastNumber = number
+    this.#lastSaid = ''
+    return true
+  }
+
   wakeAtMs(): number {
     if (this.#changedMs === undefined || this.#firstChangedMs === undefined) return Infinity
     return Math.min(

@@ -125,6 +125,8 @@ export type Notification =
   | { readonly kind: 'progress'; readonly link: string; readonly device: string }
   | { readonly kind: 'stored'; readonly commits: readonly StoredCommit[] }
   | { readonly kind: 'forked'; readonly feed: string }
+  /** Others have heard this device say what it does not remember: the store is an older one. */
+  | { readonly kind: 'forgotten'; readonly incarnation: string }
   | {
       readonly kind: 'key'
       readonly collection: string

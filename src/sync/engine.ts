@@ -459,6 +459,12 @@ export class SyncEngine {
     this.#settle(nowMs)
   }
 
+  /** This device goes on as another incarnation: what was said before counts no more. */
+  incarnationChanged(nowMs: number): void {
+    this.#announcer.changed(nowMs)
+    this.#settle(nowMs)
+  }
+
   /** What this device has to announce; undefined: no more than it announced last. It counts when it is `announced`. */
   announcement(nowMs: number): Announcement | undefined {
     return this.#announcer.create(nowMs)
@@ -841,7 +847,7 @@ export class SyncEngine {
           this.#receiver.run(session.link, section.run, nowMs)
           break
         case 'announcement':
-          this.#announced(session, section.bytes)
+          this.#announced(session, section.bytes, nowMs)
           break
         case 'key-wanted':
           this.#keyWanted(session, section.epochs)
@@ -1021,13 +1027,13 @@ export class SyncEngine {
     this.#outputs.push({ type: 'news', link: session.link })
   }
 
-  #announced(session: Session, bytes: Uint8Array): void {
+  #announced(session: Session, bytes: Uint8Array, nowMs: number): void {
     const announcement = decodeAnnouncement(bytes, this.#authority.mesh)
-    if (
-      announcement.device === this.#authority.device ||
-      !this.#authority.isVouchedFor(announcement.device)
-    )
+    if (announcement.device === this.#authority.device) {
+      this.#heardOwn(announcement, nowMs)
       return
+    }
+    if (!this.#authority.isVouchedFor(announcement.device)) return
     if (!this.book.announced(announcement)) return
     this.#remember(announcement.device)
     // It has told us of everything in it before.
@@ -1049,6 +1055,15 @@ export class SyncEngine {
       })
     }
     this.#notify({ kind: 'progress', link: session.link, device: announcement.device })
+  }
+
+  #heardOwn(announcement: Announcement, nowMs: number): void {
+    const { incarnation } = announcement
+    // Another process of this device has said it.
+    if (this.#isShared && incarnation === this.#authority.incarnation) return
+    if (!this.#announcer.forgot(announcement)) return
+    this.#announcer.changed(nowMs)
+    this.#notify({ kind: 'forgotten', incarnation })
   }
 
   /** What the peer announced before this conversation is older than what it says in it. */

@@ -111,8 +111,8 @@ export class Asking {
     return answer
   }
 
-  heard(answer: Answer): Promise<boolean> {
-    return this.#world.until(this.#asker!.answered(answer.frames))
+  async heard(answer: Answer): Promise<boolean> {
+    return (await this.#world.until(this.#asker!.answered(answer.frames))) === 'more'
   }
 
   /** A whole exchange. @returns whether there is more to say */
