@@ -2,7 +2,7 @@
 import { execFile, execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
-import { appendFile, chown, mkdtemp, rm } from 'node:fs/promises'
+import { appendFile, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -22,8 +22,11 @@ export const noPostgres =
     ? 'skipped: initdb and postgres are not installed; Debian: postgresql'
     : undefined
 
+/** Of all users this one needs its password; tests make it. */
+export const guardedUser = 'guarded'
+
 /** PostgreSQL refuses to run as root. */
-const owner = process.getuid?.() === 0 ? idsOf('postgres', 'nobody') : undefined
+export const owner = process.getuid?.() === 0 ? idsOf('postgres', 'nobody') : undefined
 
 export class PostgresServer {
   readonly directory: string
@@ -59,6 +62,9 @@ export class PostgresServer {
         '',
       ].join('\n'),
     )
+    const access = join(server.#data, 'pg_hba.conf')
+    const guarded = `host all ${guardedUser} 127.0.0.1/32 scram-sha-256\n`
+    await writeFile(access, guarded + (await readFile(access, 'utf8')))
     await server.launch()
     return server
   }
