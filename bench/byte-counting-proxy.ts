@@ -27,24 +27,28 @@ export class ByteCountingProxy implements AsyncDisposable {
   readonly #sockets = new Set<Socket>()
   #arrivals: { atMs: number; from: keyof Traffic; bytes: number }[] = []
 
-  private constructor(server: Server) {
+  readonly #localAddress: string | undefined
+
+  private constructor(server: Server, localAddress: string | undefined) {
     this.#server = server
+    this.#localAddress = localAddress
     this.port = (server.address() as AddressInfo).port
     server.on('connection', (socket) => this.#carry(socket))
   }
 
-  static async start(): Promise<ByteCountingProxy> {
-    return new ByteCountingProxy(await listenOn(0))
+  /** @param localAddress - one of this machine: where its own connections seem to come from */
+  static async start(localAddress?: string): Promise<ByteCountingProxy> {
+    return new ByteCountingProxy(await listenOn(0), localAddress)
   }
 
   get address(): string {
     return `/ip4/127.0.0.1/tcp/${this.port}`
   }
 
-  /** Where new connections lead, as a multiaddr with a TCP port. */
-  leadTo(multiaddr: string): void {
-    const port = /\/tcp\/(\d+)/.exec(multiaddr)?.[1]
-    if (port === undefined) throw new TypeError(`no TCP port in ${multiaddr}`)
+  /** Where new connections lead: a multiaddr with a TCP port, or a URL with one. */
+  leadTo(address: string): void {
+    const port = /(?:\/tcp\/|^http:.*:)(\d+)/.exec(address)?.[1]
+    if (port === undefined) throw new TypeError(`no TCP port in ${address}`)
     this.#targetPort = Number(port)
   }
 
@@ -112,7 +116,12 @@ export class ByteCountingProxy implements AsyncDisposable {
   }
 
   #carry(dialler: Socket): void {
-    const listener = connect({ host: '127.0.0.1', port: this.#targetPort, allowHalfOpen: true })
+    const listener = connect({
+      host: '127.0.0.1',
+      port: this.#targetPort,
+      localAddress: this.#localAddress,
+      allowHalfOpen: true,
+    })
     this.#forward(dialler, listener, 'fromDialler')
     this.#forward(listener, dialler, 'fromListener')
   }

@@ -40,12 +40,13 @@ const commands = {
     })
   },
 
-  async found(): Promise<void> {
-    await device().found({ meshName: 'Benchmark', deviceName: 'author' })
+  /** Resolves with the id of the mesh. */
+  async found(): Promise<string> {
+    return (await device().found({ meshName: 'Benchmark', deviceName: 'author' })).mesh.id
   },
 
   async invite(): Promise<string> {
-    return (await device().invite({ role: 'clinician' })).code
+    return (await device().invite({ role: 'clinician', bridge: true })).code
   },
 
   async join(code: string): Promise<void> {
@@ -63,12 +64,24 @@ const commands = {
     return addresses[0]
   },
 
+  /** Registers the mesh with a server, which this device uses from then on. */
+  async addServer(code: string): Promise<void> {
+    await device().addServer(code)
+  },
+
+  /** Up, with nobody to dial but the servers of the mesh. */
+  async upAsBridge(): Promise<void> {
+    await device().up({ listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, bridge: 'auto' })
+  },
+
   /** Milliseconds until all lines of the file are durable. */
   async importFile({ path, records }: { path: string; records: number }): Promise<number> {
     const startMs = monotonicMs()
-    const result = await device().import([
-      { name: path, format: 'ndjson', chunks: createReadStream(path) },
-    ])
+    const result = await device().import(
+      [{ name: path, format: 'ndjson', chunks: createReadStream(path) }],
+      // Edits come as files of the whole records, which do not say how new they are.
+      { overwrite: true },
+    )
     const ms = monotonicMs() - startMs
     if (result.records !== records || result.rejected.length > 0) {
       throw new Error(`Not all was imported: ${JSON.stringify(result)}`)
@@ -83,6 +96,11 @@ const commands = {
       await device().set(collection, id, [[field, json]])
     }
     return startMs
+  },
+
+  /** What goes first. */
+  async setUrgent({ collection, id, field, json }: FieldValue): Promise<void> {
+    await device().set(collection, id, [[field, json]], { urgent: true })
   },
 
   /** A record of several fields, in one commit. */
@@ -126,6 +144,11 @@ const commands = {
 
   /** What it holds, in few letters. */
   digest: async (): Promise<string> => (await device().status()).clock.digest,
+
+  /** Resolves with the time when it holds durably what has this digest. */
+  async untilDigest(digest: string): Promise<number> {
+    return until('up to date', async () => (await device().status()).clock.digest === digest)
+  },
 
   /** Of the record's document, as Yjs V1 encodes it. */
   async documentBytes({ collection, id }: RecordPlace): Promise<number> {

@@ -36,14 +36,16 @@ export function resultOf(
   const ours = median(samples.ours)
   const ratio = reference === undefined || ours === undefined ? undefined : ours / reference
   const measured = row.bound === 'multiple' ? ratio : ours
+  const keepsTo = (value: number, bound: number): boolean =>
+    row.bound === 'least' ? value >= bound : value <= bound
   const verdict =
     measured === undefined
       ? undefined
       : isSmall
         ? 'in small'
-        : measured <= row.aim
+        : keepsTo(measured, row.aim)
           ? 'aim'
-          : measured <= row.must
+          : keepsTo(measured, row.must)
             ? 'must'
             : 'MISSED'
   return { row, reference, ours, ratio, verdict, samples }
@@ -78,7 +80,9 @@ const numeric = new Set(['reference', 'ours', 'ratio', 'must', 'aim'])
 
 function cells({ row, reference, ours, ratio, verdict }: Result): string[] {
   const bound = (value: number): string =>
-    row.bound === 'multiple' ? `≤ ${value} ×` : `≤ ${quantity(value, row.unit)}`
+    row.bound === 'multiple'
+      ? `≤ ${value} ×`
+      : `${row.bound === 'least' ? '≥' : '≤'} ${quantity(value, row.unit)}`
   return [
     row.name,
     row.what,

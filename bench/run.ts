@@ -9,12 +9,15 @@ import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Pair, type Reconnect } from './pair.ts'
+import { bridgeNames, measureBridge } from './bridge.ts'
 import { writeEdits, writeRecords, type RecordsFile } from './records-file.ts'
 import { measureEditedRecord, readNames, restartNames, sizeNames } from './edited-record.ts'
 import { parseAndCopy, Reference } from './reference.ts'
 import { median, resultOf, Samples, table } from './report.ts'
 import { rows, type Row, type RowName } from './rows.ts'
+import { measureSlowLink, slowLinkNames } from './satellite.ts'
 import { fullScale, quickScale } from './scale.ts'
+import { idleNames, measureIdle, measureUploads, uploadNames } from './upload.ts'
 
 const latencyEdits = 50
 const connectedNames: RowName[] = [
@@ -44,6 +47,7 @@ const chosen: readonly (Row & { name: RowName })[] = rows.filter(({ name }) =>
 const referenceCrossings: number[] = []
 const samples = new Samples()
 const directory = mkdtempSync(join(options.dir, 'haven-bench-'))
+const measuring = { samples, directory, scale, rounds: options.rounds, isWanted }
 process.on('exit', () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }))
 
 const records = writeRecords(directory, 10_000)
@@ -66,6 +70,22 @@ if (!options.reference && isWanted(...largeConnectedNames, ...largeDeviceNames))
 if (!options.reference && isWanted(...sizeNames, ...restartNames, ...readNames)) {
   say('four devices that edit one record')
   await measureEditedRecord(samples, { directory, scale, rounds: options.rounds, isWanted })
+}
+if (!options.reference && isWanted(...uploadNames)) {
+  say('a server that takes uploads')
+  await measureUploads(measuring)
+}
+if (!options.reference && isWanted(...idleNames)) {
+  say('a server with many idle bridges')
+  await measureIdle(measuring)
+}
+if (!options.reference && isWanted(...bridgeNames)) {
+  say('a bridge and its server')
+  await measureBridge(measuring)
+}
+if (!options.reference && isWanted(...slowLinkNames)) {
+  say('a bridge with a slow link')
+  await measureSlowLink(measuring)
 }
 
 const results = chosen.map((row) =>

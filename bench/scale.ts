@@ -1,3 +1,13 @@
+/** What several meshes bring to a server. */
+export interface Bulk {
+  meshes: number
+  /** Members of each mesh, all of whom have written. */
+  authors: number
+  /** By each of them, and bytes in each commit that do not compress. */
+  commits: number
+  bytes: number
+}
+
 /** How much of everything. */
 export interface Scale {
   /** Records of a large collection. */
@@ -12,6 +22,14 @@ export interface Scale {
   documents: { first: number; all: number }
   /** Different records of the same kind that are read once each. */
   reads: number
+  largeCommits: Bulk
+  smallCommits: Bulk
+  /** Bridges that are connected with one server, and over how many meshes they are spread in a second run. */
+  idle: { bridges: number; meshes: number }
+  /** Commits that a bridge lacks. */
+  catchUp: number
+  /** What waits for a slow link: records of an import, and single edits. */
+  slowLink: { imported: number; edits: number }
 }
 
 export const fullScale: Scale = {
@@ -22,6 +40,11 @@ export const fullScale: Scale = {
   conflicts: 1_000,
   documents: { first: 10_000, all: 30_000 },
   reads: 50,
+  largeCommits: { meshes: 4, authors: 4, commits: 150, bytes: 64_000 },
+  smallCommits: { meshes: 4, authors: 4, commits: 3_000, bytes: 250 },
+  idle: { bridges: 500, meshes: 10 },
+  catchUp: 10_000,
+  slowLink: { imported: 1_500, edits: 300 },
 }
 
 /** To see that everything runs. */
@@ -33,4 +56,9 @@ export const quickScale: Scale = {
   conflicts: 20,
   documents: { first: 100, all: 400 },
   reads: 10,
+  largeCommits: { meshes: 2, authors: 2, commits: 8, bytes: 64_000 },
+  smallCommits: { meshes: 2, authors: 2, commits: 100, bytes: 250 },
+  idle: { bridges: 12, meshes: 2 },
+  catchUp: 100,
+  slowLink: { imported: 100, edits: 10 },
 }
