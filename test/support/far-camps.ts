@@ -7,7 +7,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import type { ImportResult, Invitation, RecordStatus, ServerStatus } from '../../src/device/api.ts'
-import { agree, Camp, ending } from './camp.ts'
+import { Camp, ending, untilAgreed } from './camp.ts'
 import type { CampDevice } from './camp.ts'
 import { createSegments } from './namespaces.ts'
 import type { NamespaceNetwork } from './namespaces.ts'
@@ -250,7 +250,8 @@ export class FarCamps {
 
   /** What people see is the same everywhere, and made of what everybody wrote. */
   async expectSame(): Promise<void> {
-    expect(await agree(this.all)).toBe(true)
+    // What is stored is integrated a moment later.
+    await untilAgreed(this.all, { withinMs: 60_000 })
     const texts = new Set<unknown>()
     for (const device of this.all) {
       const { fields } = await device.running.get('patients', sharedPatient)
