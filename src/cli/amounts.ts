@@ -13,9 +13,10 @@ export function countText(count: number, noun: string): string {
   return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`
 }
 
-/** In powers of ten, as network equipment counts: `820 B`, `61 kB`, `1.4 MB`. */
+/** In powers of ten, as network equipment counts: `820 B`, `61 kB`, `1.4 MB`, `20 GB`. */
 export function bytesText(bytes: number): string {
   if (bytes < 1_000) return `${bytes} B`
   if (bytes < 1e6) return `${(bytes / 1e3).toFixed(bytes < 1e4 ? 1 : 0)} kB`
-  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`
+  if (bytes < 1e9) return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`
+  return `${(bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0)} GB`
 }
