@@ -2,7 +2,12 @@ import type { Socket } from 'node:net'
 import { dirname } from 'node:path'
 
 import { HavenError } from '../core/errors.ts'
-import type { DeviceOperations, ImportProgress, ImportSource } from '../device/api.ts'
+import type {
+  DeviceOperations,
+  ImportOptions,
+  ImportProgress,
+  ImportSource,
+} from '../device/api.ts'
 import { answers, connect, drained } from './connect.ts'
 import { readLines } from './lines.ts'
 import { line, localLimits, parseAnswer, requestLine, type UploadLine } from './local-protocol.ts'
@@ -35,8 +40,10 @@ function runningDevice(path: string): DeviceOperations {
     const { kind } = operations[method]
     if (kind === 'call') return async (...args: unknown[]) => call(path, requestLine(method, args))
     if (kind === 'items') return (...args: unknown[]) => items(path, requestLine(method, args))
-    return (sources: Upload['sources'], { onProgress }: Omit<Upload, 'sources'> = {}) =>
-      call(path, requestLine(method, []), { sources, onProgress })
+    return (
+      sources: Upload['sources'],
+      { onProgress, ...choices }: ImportOptions & Omit<Upload, 'sources'> = {},
+    ) => call(path, requestLine(method, [choices]), { sources, onProgress })
   }
   const methods = Object.keys(operations) as Method[]
   // What answers is our own device, of this same version: its results have the types that the table's methods have.

@@ -67,7 +67,7 @@ export function parseRequest(request: string): Request {
     )
   if (!isMethod(method) || !Array.isArray(args)) throw malformed()
   const operation: Operation = operations[method]
-  const shapes = operation.kind === 'import' ? [] : operation.args
+  const shapes = operation.args
   if (args.length > shapes.length) throw malformed()
   return { method, kind: operation.kind, args: shapes.map((shape, at) => shape(args[at])) }
 }

@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 
 import { HavenError, isHavenError } from '../core/errors.ts'
-import type { DeviceOperations, ImportSource } from '../device/api.ts'
+import type { DeviceOperations, ImportOptions, ImportSource } from '../device/api.ts'
 import { answers, drained } from './connect.ts'
 import { readLines } from './lines.ts'
 import {
@@ -162,6 +162,8 @@ async function call(
 ): Promise<unknown> {
   if (kind === 'import')
     return operations.import(uploadedSources(lines), {
+      // The table's shape has given it this type.
+      ...(args[0] as ImportOptions | undefined),
       onProgress: atMostEvery(progressMs, (progress) => socket.write(line({ progress }))),
     })
   // The table's shapes have given the arguments the types that this method takes.

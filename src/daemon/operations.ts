@@ -6,8 +6,10 @@
  */
 import type {
   ConflictsOptions,
+  CoverageOptions,
   DeviceOperations,
   HistoryOptions,
+  ImportOptions,
   InviteOptions,
   LinkOptions,
   RecordChange,
@@ -39,7 +41,7 @@ export type Method = keyof DeviceOperations
  * - `items`: a stream of answers, read no faster than they are taken
  * - `import`: files go to the device, its progress comes back, and one answer at the end
  */
-export type Operation = CallOperation | { kind: 'import' }
+export type Operation = CallOperation | UploadOperation
 
 interface CallOperation {
   kind: 'call' | 'items'
@@ -47,10 +49,15 @@ interface CallOperation {
   args: readonly Shape<unknown>[]
 }
 
+interface UploadOperation {
+  kind: 'import'
+  args: readonly Shape<unknown>[]
+}
+
 type ShapesOf<A extends readonly unknown[]> = { [K in keyof A]-?: Shape<A[K]> }
 
 type OperationOf<M extends Method> = M extends 'import'
-  ? { kind: 'import' }
+  ? UploadOperation
   : {
       kind: ReturnType<DeviceOperations[M]> extends AsyncIterable<unknown> ? 'items' : 'call'
       args: ShapesOf<Parameters<DeviceOperations[M]>>
@@ -93,7 +100,12 @@ export const operations: { [M in Method]: OperationOf<M> } = {
       ),
     ],
   },
-  import: { kind: 'import' },
+  import: {
+    kind: 'import',
+    args: [
+      optional(options<ImportOptions>({ overwrite: boolean, restore: boolean, dryRun: boolean })),
+    ],
+  },
   export: { kind: 'items', args: [optional(text)] },
   list: { kind: 'call', args: [text] },
   get: { kind: 'call', args: [text, text] },
@@ -138,4 +150,10 @@ export const operations: { [M in Method]: OperationOf<M> } = {
   pauseBridge: { kind: 'call', args: [boolean] },
   bridgeStatus: { kind: 'call', args: [] },
   status: { kind: 'call', args: [] },
+  site: { kind: 'call', args: [optional(text)] },
+  setSite: { kind: 'call', args: [orNull(text), optional(text)] },
+  coverage: {
+    kind: 'call',
+    args: [optional(options<CoverageOptions>({ from: text, apartMs: number }))],
+  },
 }

@@ -32,6 +32,8 @@ export interface MembershipResult {
 export interface FoundOptions {
   meshName: string
   deviceName?: string | undefined
+  /** Where this device is used, such as the name of its camp. */
+  site?: string | undefined
 }
 export interface UpOptions {
   /** Multiaddrs; default `/ip4/0.0.0.0/tcp/0`. */
@@ -55,6 +57,8 @@ export interface Invitation {
 }
 export interface JoinOptions {
   deviceName?: string | undefined
+  /** Where this device is used; one that only carries can't say it, and leaves it out. */
+  site?: string | undefined
   signal?: AbortSignal | undefined
 }
 export interface RecoverOptions {
@@ -78,9 +82,25 @@ export interface Rejection {
   code: ErrorCode
   message: string
 }
+/** A file says how things were when it was made: what was written here since stays, unless it says otherwise. */
+export interface ImportOptions {
+  /** The file's values replace those that are here, whichever is newer. */
+  overwrite?: boolean | undefined
+  /** Records that were deleted here come back. */
+  restore?: boolean | undefined
+  /** Nothing is written: the result tells what would be. */
+  dryRun?: boolean | undefined
+}
 export interface ImportResult {
+  /** Written: new ones, and those that changed, at least in part. */
   records: number
+  /** Of these, those that were not there. */
+  created: number
   unchanged: number
+  /** Of these records something stays as it is here: the file is not known to be newer. */
+  newerHere: number
+  /** They were deleted here, and stay so. */
+  deletedHere: number
   commits: number
   rejected: Rejection[]
 }
@@ -392,8 +412,108 @@ export interface WipeLoss {
   heldBy: { device: DeviceInfo; commits: number }[]
 }
 
+/** Where a device is used, such as the name of its camp. */
+export interface DeviceSite {
+  device: DeviceInfo
+  /** Null: nobody has said, or this device can't read it. */
+  site: string | null
+}
+
+export interface CoverageOptions {
+  /** Only pairs in which this site wrote: its name, that of a device without a site, or the beginning of a device's id. */
+  from?: string | undefined
+  /** Sites that have had no news of each other for so long are groups apart; default: a day. */
+  apartMs?: number | undefined
+}
+/** What each site was last known to hold of what the others wrote, as far as it is known on one device. Form: docs/schemas/coverage.json. */
+export interface Coverage {
+  version: 1
+  /** When this was so, by the clock of this device. */
+  time: string
+  /** On which it is known. */
+  device: DeviceInfo
+  /** Id of its site. */
+  site: string
+  apartMs: number
+  sites: CoverageSite[]
+  /** For each two sites of which the second wrote something that is here. The worst first, at most 2,500. */
+  pairs: CoveragePair[]
+  /** So many more, none of which is worse. */
+  pairsLeftOut: number
+  /** Groups of sites that have had no news of each other for {@link apartMs}; none where all have. */
+  groups: CoverageGroup[]
+}
+export interface CoverageSite {
+  id: string
+  /** `device`: one that has said no site, or whose site can't be read here. A server is always one of its own. */
+  kind: 'site' | 'device' | 'server'
+  name: string | null
+  /** `retiring`, `removed`: what it wrote counts, what it holds does not. */
+  devices: { device: DeviceInfo; state: 'member' | 'retiring' | 'removed'; heard: string | null }[]
+  /** When one of them was last heard. */
+  heard: string | null
+  /** That its devices wrote, and that are here. */
+  commits: number
+  /** That its devices wrote and others said to hold, and that are not here: at least. */
+  notHere: number
+  /** Of what its devices wrote, what only one device is known to hold; null: nothing. */
+  oneDevice: CoverageRisk | null
+  /** What only one site is known to hold. */
+  oneSite: CoverageRisk | null
+}
+export interface CoverageRisk {
+  /** At least so many. */
+  commits: number
+  /** The device that holds the oldest of them: it must not be lost. */
+  holder: DeviceInfo
+  /** Its site. */
+  site: string
+  /** The day on which the oldest was written, by its author's clock; null: it is not here. */
+  day: string | null
+  /** Of what is not here: when the holder first said that it has it. */
+  named: string | null
+}
+/** What a site was last known to hold of what another one wrote. */
+export interface CoveragePair {
+  site: string
+  /** The site that wrote. */
+  of: string
+  /** `unchecked`: it has more than this device can check; `unheard`: no device of the site was ever heard. */
+  state: 'all' | 'lacks' | 'unchecked' | 'unheard'
+  /** The one of the site that holds most of it: all that follows is about this device. */
+  device: DeviceInfo | null
+  /** The other site's commits that are here: those that it holds, that it lacks, and of which it can't be told. */
+  commits: number
+  held: number | null
+  lacks: number | null
+  unchecked: number | null
+  /** The day on which the first was written that it is not known to hold, by its author's clock. */
+  missingDay: string | null
+  /** It holds all that the other site had written by then; null: that is not known of some device there. */
+  until: string | null
+  /** When it was first heard to hold what it holds. */
+  since: string | null
+  /** When it was last heard. */
+  asOf: string | null
+  /** It told this device itself; else `asOf` is by its own clock. */
+  direct: boolean
+  /** One of these times can't be right. */
+  clockOff: boolean
+}
+export interface CoverageGroup {
+  sites: string[]
+  /** This device is part of it. */
+  ours: boolean
+  /** Nothing that was written later on one side is known to have reached the other; null: nothing ever. */
+  until: string | null
+  /** Commits that nobody outside is known to hold: at least so many. */
+  onlyHere: number
+}
+
 export interface PeerStatus {
   device: DeviceInfo
+  /** Where it is used; null: not known here. */
+  site: string | null
   /** The device's name again, for who reads only this level. */
   name: string | null
   connected: boolean
@@ -420,6 +540,8 @@ export interface ServerStatus {
   allowed: boolean
   /** `waiting`: for the next try; `idle`: not to be connected with. */
   state: 'connected' | 'connecting' | 'waiting' | 'idle'
+  /** By what it is connected: `post` where WebSockets don't get through. */
+  carrier: 'websocket' | 'post' | null
   /** When the state began. */
   since: string | null
   nextTry: string | null
@@ -437,6 +559,8 @@ export interface Notice {
 }
 export interface DeviceStatus {
   device: DeviceInfo | null
+  /** Where it is used; null: nobody has said. */
+  site: string | null
   mesh: MeshInfo | null
   peers: PeerStatus[]
   collections: Record<string, { records: number; contentHash: string }>
@@ -484,7 +608,7 @@ export interface DeviceOperations {
   invite(options?: InviteOptions): Promise<Invitation>
   import(
     sources: Iterable<ImportSource> | AsyncIterable<ImportSource>,
-    options?: { onProgress?: (progress: ImportProgress) => void },
+    options?: ImportOptions & { onProgress?: (progress: ImportProgress) => void },
   ): Promise<ImportResult>
   /**
    * NDJSON lines without the line feed, sorted by id. A FHIR resource with something that nobody has reviewed is tagged, and followed by a Provenance that has the
@@ -599,6 +723,25 @@ export interface DeviceOperations {
   pauseBridge(paused: boolean): Promise<BridgeStatus>
   bridgeStatus(): Promise<BridgeStatus>
   status(): Promise<DeviceStatus>
+  /**
+   * Where a device is used: this one, or one by its name or the beginning of its id.
+   *
+   * @throws HavenError `NOT_FOUND`, `USAGE`
+   */
+  site(of?: string): Promise<DeviceSite>
+  /**
+   * Says where this device is used, or, for an admin, where another one is that can't say it itself.
+   *
+   * @param site - null: takes back what was said here before
+   * @throws HavenError `USAGE`, `NOT_FOUND`, `NOT_ALLOWED`, `NOT_READABLE_YET`, `RETIRING`
+   */
+  setSite(site: string | null, of?: string): Promise<DeviceSite>
+  /**
+   * Which site knew what of which other one, from clocks alone.
+   *
+   * @throws HavenError `USAGE`, `NOT_FOUND`
+   */
+  coverage(options?: CoverageOptions): Promise<Coverage>
 }
 
 /** A record as a form has it. */

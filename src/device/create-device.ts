@@ -19,13 +19,17 @@ import type {
   CollectionSchemas,
   Conflict,
   ConflictsOptions,
+  Coverage,
+  CoverageOptions,
   Device,
   DeviceEvent,
   DeviceInfo,
   DeviceOptions,
+  DeviceSite,
   DeviceStatus,
   FoundOptions,
   HistoryOptions,
+  ImportOptions,
   ImportProgress,
   ImportResult,
   ImportSource,
@@ -56,6 +60,7 @@ import type {
 } from './api.ts'
 import { Bridging } from './bridging.ts'
 import { ConflictOperations } from './conflict-operations.ts'
+import { coverage } from './coverage.ts'
 import { offerDocuments } from './documents-of.ts'
 import { LinkOperations } from './link-operations.ts'
 import { hashBinding } from './carrier-binding.ts'
@@ -70,6 +75,7 @@ import { RecordOperations } from './record-operations.ts'
 import { recordStatus } from './record-status.ts'
 import { safeToWipe } from './safe-to-wipe.ts'
 import { SchemaOperations } from './schema-operations.ts'
+import { checkedSite, saySite, siteOf } from './site-operations.ts'
 import { homedir } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { rfc3339, systemClock, systemRandom, systemTimers } from './system.ts'
@@ -257,12 +263,17 @@ class LocalDevice implements Device {
   // ---- becoming a member ----
 
   async found(options: FoundOptions): Promise<MembershipResult & { recovery: string }> {
+    const site = options.site === undefined ? undefined : checkedSite(options.site)
     const recovery = await this.#enrolment().found(options)
+    if (site !== undefined) await saySite(this.#running(), site)
     return { ...this.#result(), recovery }
   }
 
   async join(code: string, options?: JoinOptions): Promise<MembershipResult> {
+    const site = options?.site === undefined ? undefined : checkedSite(options.site)
     await this.#enrolment().join(code, options)
+    const runtime = this.#running()
+    if (site !== undefined && !runtime.control.carriesOnly) await saySite(runtime, site)
     return this.#result()
   }
 
@@ -433,9 +444,9 @@ class LocalDevice implements Device {
 
   async import(
     sources: Iterable<ImportSource> | AsyncIterable<ImportSource>,
-    options: { onProgress?: (progress: ImportProgress) => void } = {},
+    options: ImportOptions & { onProgress?: (progress: ImportProgress) => void } = {},
   ): Promise<ImportResult> {
-    return this.#records().import(sources, options.onProgress)
+    return this.#records().import(sources, options)
   }
 
   export(collection?: string): AsyncIterable<string> {
@@ -582,6 +593,7 @@ class LocalDevice implements Device {
     notices.push(...this.#bridge().notices())
     return {
       device: this.info,
+      site: runtime.control.siteOf(runtime.control.device),
       mesh: this.mesh,
       peers: runtime.peers.all(),
       collections,
@@ -590,6 +602,18 @@ class LocalDevice implements Device {
       running: this.#host !== undefined,
       addresses: this.#host?.addresses() ?? [],
     }
+  }
+
+  async site(of?: string): Promise<DeviceSite> {
+    return siteOf(this.#running(), of)
+  }
+
+  async setSite(site: string | null, of?: string): Promise<DeviceSite> {
+    return saySite(this.#running(), site, of)
+  }
+
+  async coverage(options?: CoverageOptions): Promise<Coverage> {
+    return coverage(this.#running(), options)
   }
 
   subscribe(listener: (event: DeviceEvent) => void): () => void {

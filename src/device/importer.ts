@@ -3,12 +3,13 @@ import { bytesToUtf8, concatBytes } from '../core/bytes.ts'
 import { HavenError, isHavenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { writesFor } from '../records/changes.ts'
-import { exportedFields } from '../records/export-lines.ts'
-import { changesToReach, resourcesOf } from '../records/fhir.ts'
+import { resourcesOf } from '../records/fhir.ts'
 import type { Resource } from '../records/fhir.ts'
+import { importPlan } from '../records/import-plan.ts'
+import type { ImportOutcome } from '../records/import-plan.ts'
 import { textWrites } from '../records/text-writes.ts'
 import type { PlannedWrite } from '../records/writes.ts'
-import type { ImportProgress, ImportResult, ImportSource, Rejection } from './api.ts'
+import type { ImportOptions, ImportProgress, ImportResult, ImportSource, Rejection } from './api.ts'
 import type { RecordChange, RecordWriter, Written } from './record-writer.ts'
 import { withTexts } from './text-change.ts'
 
@@ -16,7 +17,17 @@ export interface ImporterOptions {
   readonly writer: RecordWriter
   /** @throws HavenError `UNKNOWN_COLLECTION`, `NOT_ALLOWED` */
   readonly collectionNamed: (name: string) => string
+  readonly choices: ImportOptions
   readonly onProgress?: ((progress: ImportProgress) => void) | undefined
+}
+
+/** One resource on its way into its record. */
+interface Incoming {
+  readonly change: RecordChange
+  /** As it was found when it was the record's turn. */
+  outcome: ImportOutcome
+  /** Something is to be written for it. */
+  writes: boolean
 }
 
 /** FHIR deflates about five to six times: so much text fills a commit of 256 KiB. */
@@ -29,8 +40,18 @@ const existence: PlannedWrite = { field: 'id', op: 'put', value: undefined }
 
 export class Importer {
   readonly #options: ImporterOptions
-  readonly #result = { records: 0, unchanged: 0, commits: 0, rejected: [] as Rejection[] }
-  readonly #batches = new Map<string, { changes: RecordChange[]; bytes: number }>()
+  readonly #result = {
+    records: 0,
+    created: 0,
+    unchanged: 0,
+    newerHere: 0,
+    deletedHere: 0,
+    commits: 0,
+    rejected: [] as Rejection[],
+  }
+  /** Resources that were looked at. */
+  #seen = 0
+  readonly #batches = new Map<string, { incoming: Incoming[]; bytes: number }>()
   #writing: Promise<void> = Promise.resolve()
   #bytes = 0
 
@@ -149,46 +170,75 @@ export class Importer {
   }
 
   async #add(resource: Resource): Promise<void> {
-    const batch = this.#batches.get(resource.collection) ?? { changes: [], bytes: 0 }
+    const batch = this.#batches.get(resource.collection) ?? { incoming: [], bytes: 0 }
     this.#batches.set(resource.collection, batch)
-    batch.changes.push(
-      withTexts(resource.recordId, (view, reading) => {
-        const changes = changesToReach(exportedFields(view), resource.fields)
-        const writes = writesFor(view, changes, { reading })
-        const planned = writes.length > 0 || view.exists ? writes : [existence]
-        return textWrites(view, planned, { reading })
-      }),
-    )
+    batch.incoming.push(this.#incoming(resource))
     for (const [name, json] of resource.fields) batch.bytes += name.length + json.length + 8
     if (batch.bytes >= batchBytes) await this.#flush(resource.collection)
+  }
+
+  #incoming({ recordId, fields }: Resource): Incoming {
+    const { overwrite = false, restore = false, dryRun = false } = this.#options.choices
+    const incoming: Incoming = {
+      outcome: 'unchanged',
+      writes: false,
+      change: withTexts(recordId, (view, reading) => {
+        const choices = { overwrite, restore, instantMs, reading }
+        const { outcome, changes } = importPlan(view, fields, choices)
+        const writes = writesFor(view, changes, { reading })
+        const mustBe = outcome === 'new' || outcome === 'restored'
+        const planned = writes.length === 0 && mustBe ? [existence] : writes
+        incoming.outcome = outcome
+        incoming.writes = planned.length > 0
+        return textWrites(view, dryRun ? [] : planned, { reading })
+      }),
+    }
+    return incoming
   }
 
   /** Writes a batch while the next one is being read. */
   async #flush(name: string): Promise<void> {
     const batch = this.#batches.get(name)
-    if (batch === undefined || batch.changes.length === 0) return
-    this.#batches.set(name, { changes: [], bytes: 0 })
+    if (batch === undefined || batch.incoming.length === 0) return
+    this.#batches.set(name, { incoming: [], bytes: 0 })
     await this.#writing
     const collection = this.#options.collectionNamed(name)
-    const writing = this.#options.writer.write(collection, 'routine', batch.changes)
+    const changes = batch.incoming.map(({ change }) => change)
+    const writing = this.#options.writer.write(collection, 'routine', changes)
     this.#writing = (async () => {
-      this.#count(batch.changes.length, await writing)
+      this.#count(batch.incoming, await writing)
     })()
     // Failures surface at the next await; until then they must not count as unhandled.
     this.#writing.catch(() => {})
   }
 
-  #count(asked: number, written: Written): void {
-    this.#result.records += written.changed.length
-    this.#result.unchanged += asked - written.changed.length
-    this.#result.commits += written.commits
-    this.#options.onProgress?.({
-      records: this.#result.records + this.#result.unchanged,
-      bytes: this.#bytes,
-    })
+  #count(incoming: readonly Incoming[], written: Written): void {
+    const result = this.#result
+    const of = (wanted: ImportOutcome): number =>
+      incoming.filter(({ outcome }) => outcome === wanted).length
+    // A record that is in a file twice is one record.
+    result.records +=
+      this.#options.choices.dryRun === true
+        ? new Set(incoming.flatMap(({ change, writes }) => (writes ? [change.id] : []))).size
+        : written.changed.length
+    result.created += of('new')
+    result.unchanged += of('unchanged')
+    result.newerHere += of('newer-here')
+    result.deletedHere += of('deleted-here')
+    result.commits += written.commits
+    this.#seen += incoming.length
+    this.#options.onProgress?.({ records: this.#seen, bytes: this.#bytes })
   }
 
   #reject(rejection: Rejection): void {
     if (this.#result.rejected.length < rejectionsMax) this.#result.rejected.push(rejection)
   }
+}
+
+/** With seconds and an offset, as FHIR has it. */
+const instantPattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/
+
+function instantMs(text: string): number | undefined {
+  const ms = instantPattern.test(text) ? Date.parse(text) : Number.NaN
+  return Number.isNaN(ms) ? undefined : ms
 }

@@ -14,6 +14,7 @@ import { versionFromToken, versionOf, versionToken } from '../records/record-ver
 import type {
   ConflictValue,
   DeviceRef,
+  ImportOptions,
   ImportProgress,
   ImportResult,
   ImportSource,
@@ -43,12 +44,18 @@ export class RecordOperations {
 
   async import(
     sources: Iterable<ImportSource> | AsyncIterable<ImportSource>,
-    onProgress?: (progress: ImportProgress) => void,
+    {
+      onProgress,
+      ...choices
+    }: ImportOptions & {
+      onProgress?: ((progress: ImportProgress) => void) | undefined
+    } = {},
   ): Promise<ImportResult> {
     this.#assertMayWrite()
     const importer = new Importer({
       writer: this.#runtime.writer,
       collectionNamed: (name) => this.#runtime.collectionId(name),
+      choices,
       onProgress,
     })
     return importer.run(sources)

@@ -216,7 +216,10 @@ test('import reports paths that cannot be read, and goes on', async () => {
   expect(exitCode).toBe(0)
   expect(JSON.parse(stdout)).toEqual({
     records: 1,
+    created: 1,
     unchanged: 0,
+    newerHere: 0,
+    deletedHere: 0,
     commits: 1,
     rejected: [
       {
@@ -227,6 +230,33 @@ test('import reports paths that cannot be read, and goes on', async () => {
       },
     ],
   })
+})
+
+test('import says what stays as it is here, and how to have it otherwise', async () => {
+  let choices: object = {}
+  const device = fakeDevice({
+    import: async (_sources, { onProgress: _onProgress, ...chosen } = {}) => {
+      choices = chosen
+      return {
+        records: 3,
+        created: 2,
+        unchanged: 4,
+        newerHere: 1,
+        deletedHere: 2,
+        commits: 0,
+        rejected: [],
+      }
+    },
+  })
+  const { stdout } = await runCli(['import', '--dry-run', '--overwrite', '-'], { device })
+  expect(choices).toEqual({ dryRun: true, overwrite: true })
+  expect(stdout.split('\n')).toEqual([
+    '3 records to be written, 2 of them new; 4 unchanged, 0 rejected.',
+    '1 record here has other values that may be newer, and keeps them: --overwrite takes those of the files.',
+    '2 records were deleted here, and stay so: --restore brings them back.',
+    'Nothing was written.',
+    '',
+  ])
 })
 
 test('import fails when no path could be read, with one document that says both', async () => {
@@ -246,7 +276,15 @@ test('import fails when every line was rejected, and not when there was none', a
     { source: '-', line: 1, code: 'JSON_INVALID', message: 'It is no JSON.' },
   ] as const
   const device = fakeDevice({
-    import: async () => ({ records: 0, unchanged: 0, commits: 0, rejected: [...rejected] }),
+    import: async () => ({
+      records: 0,
+      created: 0,
+      unchanged: 0,
+      newerHere: 0,
+      deletedHere: 0,
+      commits: 0,
+      rejected: [...rejected],
+    }),
   })
   const all = await runCli(['import', '-', '--json'], { device, stdin: 'x' })
   expect(all.exitCode).toBe(1)

@@ -84,7 +84,10 @@ test(
     const resources = resourcesIn(direct)
     expect(first).toEqual({
       records: resources.size,
+      created: resources.size,
       unchanged: 0,
+      newerHere: 0,
+      deletedHere: 0,
       commits: expect.any(Number),
       rejected: [],
     })

@@ -9,7 +9,12 @@ import { findRunningDevice } from '../../src/daemon/local-client.ts'
 import { localLimits, protocolVersion } from '../../src/daemon/local-protocol.ts'
 import { type LocalServer, serveLocally } from '../../src/daemon/local-server.ts'
 import { socketPaths } from '../../src/daemon/socket-path.ts'
-import type { DeviceOperations, ImportSource, Resolution } from '../../src/device/api.ts'
+import type {
+  DeviceOperations,
+  ImportOptions,
+  ImportSource,
+  Resolution,
+} from '../../src/device/api.ts'
 import { fakeDevice, recordView, statusOf } from '../cli/support/fake-device.ts'
 import { temporaryDirectory } from '../cli/support/run-cli.ts'
 
@@ -160,18 +165,32 @@ test('an import streams files of any size, and says how far it is', async () => 
 
 test('a file that the device does not read to its end is skipped', async () => {
   const names: string[] = []
+  let choices: ImportOptions = {}
   const { client } = await serve(
     fakeDevice({
-      import: async (sources) => {
+      import: async (sources, { onProgress: _onProgress, ...chosen } = {}) => {
+        choices = chosen
         for await (const { name, chunks } of sources) {
           names.push(name)
           for await (const _ of chunks) break
         }
-        return { records: 0, unchanged: 0, commits: 0, rejected: [] }
+        return {
+          records: 0,
+          created: 0,
+          unchanged: 0,
+          newerHere: 0,
+          deletedHere: 0,
+          commits: 0,
+          rejected: [],
+        }
       },
     }),
   )
-  await client.import([source('a', ['1', '2', '3']), source('b', []), source('c', ['4', '5'])])
+  await client.import([source('a', ['1', '2', '3']), source('b', []), source('c', ['4', '5'])], {
+    restore: true,
+    dryRun: true,
+  })
+  expect(choices).toEqual({ restore: true, dryRun: true })
   expect(names).toEqual(['a', 'b', 'c'])
 })
 
@@ -200,7 +219,15 @@ test('an import whose command goes away ends with an error', async () => {
           failure.resolve(error)
           throw error
         }
-        return { records: 0, unchanged: 0, commits: 0, rejected: [] }
+        return {
+          records: 0,
+          created: 0,
+          unchanged: 0,
+          newerHere: 0,
+          deletedHere: 0,
+          commits: 0,
+          rejected: [],
+        }
       },
     }),
   )

@@ -175,7 +175,7 @@ describe('links', () => {
     await one.set('Observation/1', { status: '"amended"' })
     await one.operations.delete(records, 'Observation/1')
     expect(await others(one, 'Observation/2')).toEqual(['Observation/1 deleted'])
-    await one.operations.import([file()])
+    await one.operations.import([file()], { restore: true })
     expect(await others(one, 'Observation/2')).toEqual(['Observation/1'])
   })
 

@@ -75,7 +75,7 @@ describe('FHIR resources', () => {
     expect(again).toMatchObject({ records: 0, unchanged: 2, commits: 0 })
     // An element that is gone is removed.
     const shorter = '{"resourceType":"Patient","id":"p1","name":[{"family":"Ngũgĩ"}]}'
-    await other.operations.import(ndjson(shorter))
+    await other.operations.import(ndjson(shorter), { overwrite: true })
     await inSync(one, other, 'patients')
     expect(JSON.parse((await lines(one, 'patients'))[0]!)).toEqual(JSON.parse(shorter))
   })

@@ -198,7 +198,8 @@ function takeIn(device: TestDevice, line: string) {
   async function* chunks() {
     yield Buffer.from(`${line}\n`)
   }
-  return device.operations.import([{ name: 'export', format: 'ndjson', chunks: chunks() }])
+  const sources = [{ name: 'export', format: 'ndjson' as const, chunks: chunks() }]
+  return device.operations.import(sources, { overwrite: true })
 }
 
 test('a value of an old field and one of the new field conflict as one field', async () => {

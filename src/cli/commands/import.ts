@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 
-import type { ImportProgress, ImportResult, Rejection } from '../../device/api.ts'
+import type { ImportOptions, ImportProgress, ImportResult, Rejection } from '../../device/api.ts'
 import { countText } from '../amounts.ts'
 import { type Cli, globalsOf, print } from '../cli.ts'
 import { PrintedFailure } from '../failure.ts'
@@ -17,7 +17,10 @@ export function addImport(program: Command, cli: Cli): void {
     .command('import')
     .description('take in FHIR R4: NDJSON, a Bundle, a single resource, or a directory of them')
     .argument('<path...>', 'files and directories; - reads standard input')
-    .action(async (paths: string[], _options: object, command: Command) => {
+    .option('--dry-run', 'write nothing, and say what would be written')
+    .option('--overwrite', 'take what the files say, also where it may be older than what is here')
+    .option('--restore', 'also bring back what was deleted here')
+    .action(async (paths: string[], choices: ImportOptions, command: Command) => {
       const globals = globalsOf(command, cli)
       await using opened = await openOperations(cli, globals)
       const { sources, totalBytes, unreadable } = await importFiles(paths, cli.stdin)
@@ -25,7 +28,7 @@ export function addImport(program: Command, cli: Cli): void {
       const imported = await withProgress(cli, totalBytes, (onProgress) =>
         opened.operations.import(
           counted(sources, () => readable++),
-          { onProgress },
+          { ...choices, onProgress },
         ),
       )
       const result = { ...imported, rejected: [...unreadable, ...imported.rejected] }
@@ -35,7 +38,7 @@ export function addImport(program: Command, cli: Cli): void {
           ...result,
           error: failure && { code: failure.code, message: failure.message },
         },
-        text: importText(result),
+        text: importText(result, choices),
       })
       if (failure !== undefined) throw failure
     })
@@ -52,7 +55,7 @@ async function withProgress<T>(
 
 /** Nothing came in, though there was something; that nothing changed is no failure. */
 function failureOf(
-  { records, unchanged, rejected }: ImportResult,
+  { records, unchanged, newerHere, deletedHere, rejected }: ImportResult,
   paths: { readable: number; unreadable: number },
 ): PrintedFailure | undefined {
   if (paths.readable === 0 && paths.unreadable > 0)
@@ -60,7 +63,7 @@ function failureOf(
       'PATH_UNREADABLE',
       'None of the paths could be read: check their names and permissions.',
     )
-  if (records + unchanged === 0 && rejected.length > paths.unreadable)
+  if (records + unchanged + newerHere + deletedHere === 0 && rejected.length > paths.unreadable)
     return new PrintedFailure(
       'NOTHING_IMPORTED',
       'Every line was rejected: check that these are FHIR R4 resources, as NDJSON or a Bundle.',
@@ -68,12 +71,29 @@ function failureOf(
   return undefined
 }
 
-function importText({ records, unchanged, commits, rejected }: ImportResult): string {
-  const counts = `${countText(records, 'record')} written in ${countText(commits, 'commit')}, ${unchanged.toLocaleString('en')} unchanged, ${rejected.length.toLocaleString('en')} rejected.`
+function importText(result: ImportResult, { dryRun = false }: ImportOptions): string {
+  const { records, created, unchanged, newerHere, deletedHere, commits, rejected } = result
+  const number = (count: number): string => count.toLocaleString('en')
+  const written = dryRun ? 'to be written' : `written in ${countText(commits, 'commit')}`
+  const counts = `${countText(records, 'record')} ${written}, ${number(created)} of them new; ${number(unchanged)} unchanged, ${number(rejected.length)} rejected.`
+  const kept = [
+    ...(newerHere === 0
+      ? []
+      : [
+          `${countText(newerHere, 'record')} here ${newerHere === 1 ? 'has' : 'have'} other values that may be newer, and ${newerHere === 1 ? 'keeps' : 'keep'} them: --overwrite takes those of the files.`,
+        ]),
+    ...(deletedHere === 0
+      ? []
+      : [
+          `${countText(deletedHere, 'record')} ${deletedHere === 1 ? 'was' : 'were'} deleted here, and ${deletedHere === 1 ? 'stays' : 'stay'} so: --restore brings ${deletedHere === 1 ? 'it' : 'them'} back.`,
+        ]),
+    ...(dryRun ? ['Nothing was written.'] : []),
+  ]
   const shown = rejected.slice(0, shownRejections).map(rejectionText)
   const more = rejected.length - shown.length
   return [
     counts,
+    ...kept,
     ...shown,
     ...(more > 0 ? [`  and ${more.toLocaleString('en')} more: --json shows all`] : []),
   ].join('\n')

@@ -84,7 +84,15 @@ export function fakeDevice(parts: Partial<Device> = {}): FakeDevice {
         onProgress?.({ records, bytes: text.length })
         asked.imported.push({ name: source.name, format: source.format, text })
       }
-      return { records, unchanged: 0, commits: Math.min(1, records), rejected: [] }
+      return {
+        records,
+        created: records,
+        unchanged: 0,
+        newerHere: 0,
+        deletedHere: 0,
+        commits: Math.min(1, records),
+        rejected: [],
+      }
     },
     async *export() {
       yield* ['{"a":1}', '{"a":2}']
@@ -115,6 +123,9 @@ export function fakeDevice(parts: Partial<Device> = {}): FakeDevice {
     pauseBridge: async (paused) => ({ ...bridgeStatus, paused }),
     bridgeStatus: async () => bridgeStatus,
     status: async () => statusOf({ device: info, mesh }),
+    site: async () => ({ device: info, site: null }),
+    setSite: async (site) => ({ device: info, site }),
+    coverage: () => Promise.reject(new Error('not part of this fake')),
     subscribe: (listener) => {
       listeners.add(listener)
       return () => listeners.delete(listener)
@@ -163,6 +174,7 @@ export function recordView(parts: Partial<RecordView> = {}): RecordView {
 export function statusOf(parts: Partial<DeviceStatus> = {}): DeviceStatus {
   return {
     device: { id: 'd1'.repeat(32), name: 'triage', role: 'clinician' },
+    site: null,
     mesh: { id: 'e2'.repeat(16), name: 'Camp North' },
     peers: [],
     collections: {},
@@ -185,6 +197,7 @@ const serverStatus: ServerStatus = {
   addresses: ['https://haven.example.org'],
   allowed: true,
   state: 'connected',
+  carrier: 'websocket',
   since: '2026-11-22T10:32:00.000Z',
   nextTry: null,
   problem: null,
