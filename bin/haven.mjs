@@ -18,7 +18,7 @@ if (inCheckout && !existsSync(source)) {
   fail('this checkout has no src/cli/main.ts, so there is no command line to start')
 } else if (isNewEnough) {
   // In this process: starting a second one would double the time until the first output.
-  await import(inCheckout ? source.href : new URL('../dist/cli/main.js', import.meta.url).href)
+  await import(inCheckout ? source.href : new URL('../dist/src/cli/main.js', import.meta.url).href)
 } else if (inCheckout) {
   const { runUnderPinnedNode } = await import(launcher.href)
   runUnderPinnedNode([fileURLToPath(source), ...process.argv.slice(2)])

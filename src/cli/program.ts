@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 
 import { Command, CommanderError } from 'commander'
 
@@ -7,6 +7,7 @@ import { addAdd } from './commands/add.ts'
 import { addBridge } from './commands/bridge.ts'
 import { addConflicts } from './commands/conflicts.ts'
 import { addCount } from './commands/count.ts'
+import { addCoverage } from './commands/coverage.ts'
 import { addDelete } from './commands/delete.ts'
 import { addExport } from './commands/export.ts'
 import { addGet } from './commands/get.ts'
@@ -24,6 +25,8 @@ import { addSchema } from './commands/schema.ts'
 import { addServer } from './commands/server.ts'
 import { addSafeToWipe } from './commands/safe-to-wipe.ts'
 import { addSet } from './commands/set.ts'
+import { addSimulate, runSimulator } from './commands/simulate.ts'
+import { addSite } from './commands/site.ts'
 import { addStatus } from './commands/status.ts'
 import { addUnlink } from './commands/unlink.ts'
 import { addUp } from './commands/up.ts'
@@ -56,6 +59,7 @@ export async function run(args: readonly string[], cli: Cli): Promise<number> {
       await cli.stdout.write(`${packageVersion()}\n`)
       return 0
     }
+    if (args[0] === 'simulate') return await runSimulator(args.slice(1), cli)
     await createProgram(cli).parseAsync(args, { from: 'user' })
     return 0
   } catch (error) {
@@ -97,7 +101,9 @@ function createProgram(cli: Cli): Command {
   for (const add of [addConflicts, addResolve]) add(program, cli)
   for (const add of [addLink, addUnlink]) add(program, cli)
   for (const add of [addSchema, addHistory, addStatus, addSafeToWipe]) add(program, cli)
+  for (const add of [addSite, addCoverage]) add(program, cli)
   for (const add of [addBridge, addServer]) add(program, cli)
+  addSimulate(program)
   return program
 }
 
@@ -121,7 +127,8 @@ async function report(
 }
 
 function packageVersion(): string {
-  // As far from the sources as from what is compiled of them.
-  const manifest = new URL('../../package.json', import.meta.url)
-  return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version
+  // Of the sources, or of what is compiled of them, which lies a folder deeper.
+  const manifests = ['../../package.json', '../../../package.json']
+  const manifest = manifests.map((path) => new URL(path, import.meta.url)).find(existsSync)
+  return (JSON.parse(readFileSync(manifest!, 'utf8')) as { version: string }).version
 }

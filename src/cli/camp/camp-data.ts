@@ -6,7 +6,7 @@ export function campData(): string {
   const places = [
     join(import.meta.dirname, '..', 'camp-data'),
     // From what was compiled, which holds no data.
-    join(import.meta.dirname, '..', '..', '..', 'src', 'cli', 'camp-data'),
+    join(import.meta.dirname, '..', '..', '..', '..', 'src', 'cli', 'camp-data'),
   ]
   return places.find((place) => existsSync(place)) ?? places[0]!
 }
