@@ -29,7 +29,7 @@ import type {
   Output,
 } from './engine-port.ts'
 import { Exchange, saidBytes, wantsPerQuestion } from './exchange.ts'
-import type { ExchangeBudget } from './exchange.ts'
+import type { ExchangeBudget, ExchangeOutlook } from './exchange.ts'
 import { Handshake } from './handshake.ts'
 import { decodeMessage, encodeMessage } from './message.ts'
 import type { MessageType } from './message.ts'
@@ -206,6 +206,7 @@ export class SyncEngine {
     session.restart(budget.sendBytes, nowMs)
     this.#wants.closed(session)
     exchange.hasToldNews = false
+    exchange.lacksGossip = false
     exchange.isHeld = false
     session.outbox.unshift(...this.#opening(session, exchange, budget))
     const asksFor = exchange.isResting ? 0 : wantsPerQuestion
@@ -245,10 +246,10 @@ export class SyncEngine {
   }
 
   /** After an answer: whether there is more to ask or to send at once. What the last question could not bring about is not repeated. */
-  hasMore(link: string): boolean {
+  outlook(link: string): ExchangeOutlook {
     const session = this.#sessions.get(link)
     const exchange = session?.exchange
-    if (session?.state !== 'open' || exchange === undefined) return false
+    if (session?.state !== 'open' || exchange === undefined) return 'still'
     const isMore =
       exchange.peerHasMore ||
       exchange.clockWanted !== undefined ||
@@ -260,12 +261,14 @@ export class SyncEngine {
     const { heldDigest, showsChain } = exchange
     const isTold = exchange.clockWanted === undefined
     const mayBring = session.window.allowedBytes > 0
-    const after = [digest, heldDigest, isTold, mayBring, showsChain].join('/')
+    const { lacksGossip } = exchange
+    const after = [digest, heldDigest, isTold, mayBring, showsChain, lacksGossip].join('/')
     const isAsBefore = after === exchange.after
     const isLacking = exchange.peerHasMore || session.ahead > 0 || session.behind > 0
     exchange.fruitless = isAsBefore && isLacking ? exchange.fruitless + 1 : 0
     exchange.after = after
-    return isMore && !isAsBefore
+    if (isAsBefore) return 'still'
+    return isMore ? 'more' : 'moved'
   }
 
   /** Says what there is to say to a question that has been heard and {@link SyncEngine.isSettled}, and ends the link. */
@@ -729,12 +732,16 @@ export class SyncEngine {
     if (digest === undefined) return
     const known =
       digest === this.replica.digest ? this.replica.clock : this.book.clockByDigest(digest)
+    const before = known ?? this.book.entries.get(device)?.known?.clock
     if (known !== undefined) this.#learnTheirs(session, known, nowMs)
     else
       session.outbox.push({
         tag: 'clock-wanted',
         wanted: { device, digest, base: this.book.entries.get(device)?.known?.digest },
       })
+    // It will have lost nothing: what is urgent need not wait a round trip for its clock, or for its want.
+    if (before !== undefined && session.exchange === undefined)
+      this.#server.offerUrgent(session, before)
   }
 
   /** Our hello named a clock that may have moved while it was on its way. */
@@ -802,6 +809,11 @@ export class SyncEngine {
           )
           for (const announcement of this.book.newerThan(section.numbers)) {
             session.announcementsOut.set(announcement.device, announcement)
+          }
+          // An answerer is not told to compare: it hears what to send when there is something.
+          if (session.exchange?.role === 'asker' && this.book.isBehind(section.numbers)) {
+            session.exchange.lacksGossip = true
+            session.outbox.push({ tag: 'gossip-list', numbers: this.book.gossipList() })
           }
           break
         case 'window':

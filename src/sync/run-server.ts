@@ -9,6 +9,7 @@ import { limits } from '../core/limits.ts'
 import type { Link as ChainLink, Segment } from '../feed/chain.ts'
 import type { StoredCommit } from '../feed/commit-store.ts'
 import type { FeedDescriptor } from '../feed/descriptor.ts'
+import type { VectorClock } from '../feed/vector-clock.ts'
 import { encodeRun } from '../feed/run.ts'
 import type { LoadRequest, LoadResult, LoadedRun } from './engine-port.ts'
 import { segmentHolding } from '../feed/grow-chain.ts'
@@ -30,6 +31,8 @@ export interface RunServerPorts {
 
 /** Of control facts and urgent commits, so much may be on its way beyond the window. */
 const urgentBytes = 16 * 1024
+/** Of one feed, before the peer has said what it holds now. */
+const urgentAtOnce = 16
 /** Parts of feeds read in one go for one frame. */
 const partsPerLoad = 64
 /** What a message has around its sections. */
@@ -217,6 +220,26 @@ export class RunServer {
     if (theirs.seq <= cursor.after) return
     if (theirs.seq >= chain.seq) session.cursors.delete(key)
     else session.cursors.set(key, { ...cursor, after: theirs.seq, base: undefined })
+  }
+
+  /** Control facts and urgent commits that the peer lacked when it had this clock, as far as these are few. */
+  offerUrgent(session: Session, clock: VectorClock): void {
+    for (const chain of this.#ports.replica.chains()) {
+      const priority = this.#priority(chain.feed)
+      if (priority >= 0 || chain.forked) continue
+      const after = Math.max(0, ...(clock.get(chain.feed) ?? []).map(({ seq }) => seq))
+      // It may have them from somebody else by now.
+      if (after >= chain.seq || chain.seq - after > urgentAtOnce) continue
+      const { feed } = chain
+      this.#addCursor(session, {
+        feed,
+        segment: -1,
+        priority,
+        after,
+        base: undefined,
+        first: undefined,
+      })
+    }
   }
 
   #priority(feed: string): number {

@@ -299,6 +299,30 @@ describe('an urgent commit', () => {
   })
 })
 
+describe('an urgent commit for a peer that has news', () => {
+  it('goes with the first frame, and does not wait for the news', async () => {
+    const weather = { delayMs: [300, 300] as const }
+    const network = new SimulatedNetwork({ seed: 6, devices: 3, weather })
+    const [a, b] = network.devices
+    await written(network, 0, [100])
+    network.connect(0, 1)
+    await network.run(5_000)
+    network.isolate(0)
+    await written(network, 2, many(5, 100))
+    network.connect(2, 1)
+    await network.run(5_000)
+    await written(network, 0, many(200, 500))
+    void a!.write([30], secondCollection, 'urgent')
+    await network.run(2_000)
+    network.connect(0, 1)
+    // Hello, its answer, and then at once; the disk takes up to 30 ms.
+    await network.run(1_000)
+    expect([...b!.replica.descriptors()].map(({ lane }) => lane)).toContain('urgent')
+    await network.run(5_000)
+    expect(a!.replica.digest).toBe(b!.replica.digest)
+  })
+})
+
 describe('frames that were changed on their way', () => {
   it('end the session at worst, and leave the replica as it is', async () => {
     const mangles = fc.record({
