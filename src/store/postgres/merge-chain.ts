@@ -60,7 +60,7 @@ export async function mergeChain(
     [],
   )
   const isNew = new Map(open.map(({ link, isNew: value }) => [link.id, value]))
-  const left = tips.left.filter(({ seq }) => tips.chain.segmentsAt(seq - 1).length > 0)
+  const left = withinReach(tips.chain, tips.left)
   for (const { seq, id } of left) {
     // Where as many commits were held as there are branches, all of them are in the chain.
     if (isNew.get(id) !== true && rows.countAt(seq) !== chain.segmentsAt(seq).length) {
@@ -118,6 +118,16 @@ export async function chainOfAll(rows: FeedRows): Promise<FeedChain> {
     known = [...known, ...links].filter((link) => link.seq >= from && !left.has(link))
   }
   return chain
+}
+
+/** Those that may follow a commit of the chain, and those behind them. */
+function withinReach(chain: FeedChain, links: readonly Link[]): Link[] {
+  const ids = new Set<string>()
+  return links.filter(({ seq, id, prev }) => {
+    const isNear = chain.segmentsAt(seq - 1).length > 0 || ids.has(prev)
+    if (isNear) ids.add(id)
+    return isNear
+  })
 }
 
 /** First and last commits of segments are named in the chain. */

@@ -70,16 +70,20 @@ export class ServerTables {
   async addMesh(mesh: string): Promise<void> {
     const id = hexToBytes(mesh)
     const leftover = await this.#database.run<{ mesh: Uint8Array }>(sql.meshes, [true])
-    if (leftover.rows.some((row) => bytesToHex(row.mesh) === mesh)) await this.removeMesh(mesh)
+    if (leftover.rows.some((row) => bytesToHex(row.mesh) === mesh))
+      await this.removeMesh(mesh, mesh)
     await this.#database.run(sql.addMesh, [id])
   }
 
   /**
    * Removes a mesh and everything of it; what a process still wants to write for it fails from then on. In many transactions: who is
-   * interrupted does it again. The codes that it came in with stay bound to it: they are used up.
+   * interrupted does it again.
+   *
+   * @param instead - what the codes that it came in with are bound to from then on: they are used up
    */
-  async removeMesh(mesh: string): Promise<void> {
+  async removeMesh(mesh: string, instead: string): Promise<void> {
     const id = hexToBytes(mesh)
+    await this.#database.run(sql.rebindInvitations, [id, hexToBytes(instead)])
     await this.#database.run(sql.startRemoving, [id])
     for (const table of [sql.removeCommits, sql.removeRows]) {
       while ((await this.#database.run(table, [id, removedAtOnce])).count > 0);
@@ -215,6 +219,7 @@ const sql = {
   bindInvitation: statement(
     'INSERT INTO invitations (nonce, mesh) VALUES ($1, $2) ON CONFLICT (nonce) DO NOTHING',
   ),
+  rebindInvitations: statement('UPDATE invitations SET mesh = $2 WHERE mesh = $1'),
   invitation: statement('SELECT mesh FROM invitations WHERE nonce = $1'),
   invitations: statement('SELECT nonce, mesh FROM invitations ORDER BY nonce'),
   newestSecret: statement('SELECT max(created_ms) AS newest FROM channel_secrets'),

@@ -130,7 +130,7 @@ describe.skipIf(noPostgres !== undefined)('a PostgreSQL database', () => {
   test('on a full disk says so; after there is room again, a store that is opened again goes on', async ({
     skip,
   }) => {
-    const disk = await smallDisk('48m')
+    const disk = await smallDisk('24m')
     if (disk === undefined) {
       skip('mounting is not allowed here')
       return
@@ -147,7 +147,7 @@ describe.skipIf(noPostgres !== undefined)('a PostgreSQL database', () => {
     })
     await new ServerTables(database).addMesh(mesh)
     const store = await openPostgresStore({ database, mesh, storeKey })
-    const chain = chainOf(40, { ciphertextBytes: 256 * 1024 })
+    const chain = chainOf(20, { ciphertextBytes: 256 * 1024 })
     await store.batch([putCommit(chain[0]!)])
     await disk.fill()
     const rest = store.batch(chain.slice(1).map(putCommit))
