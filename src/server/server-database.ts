@@ -10,6 +10,7 @@ import { openPostgresStore } from '../store/postgres/postgres-store.ts'
 import { ServerTables } from '../store/postgres/server-tables.ts'
 import type { SharedStore } from '../store/shared-store.ts'
 import { ChannelSecrets } from './channel-secrets.ts'
+import { removedMesh } from './server-home.ts'
 import type { MeshShelf, ServerHome } from './server-home.ts'
 import { SharedSentBytes } from './shared-sent-bytes.ts'
 import { newServerSecrets, readServerSecrets } from './server-secrets.ts'
@@ -108,7 +109,7 @@ export class ServerDatabase implements ServerHome {
           await home.close()
         },
         async abandon() {
-          for (const mesh of await tables.meshes()) await tables.removeMesh(mesh)
+          for (const mesh of await tables.meshes()) await tables.removeMesh(mesh, removedMesh)
           await home.close()
         },
       }
@@ -148,7 +149,7 @@ export class ServerDatabase implements ServerHome {
     const there = [...(await this.#tables.meshes()), ...(await this.#tables.unfinishedRemovals())]
     if (!there.includes(mesh))
       throw new HavenError('NOT_FOUND', 'There is no such mesh on this server.')
-    await this.#tables.removeMesh(mesh)
+    await this.#tables.removeMesh(mesh, removedMesh)
   }
 
   async address(): Promise<string> {

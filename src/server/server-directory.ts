@@ -14,6 +14,7 @@ import type { Damage } from '../store/damage.ts'
 import { openLevelStore } from '../store/level-store.ts'
 import { systemTimers } from '../device/system.ts'
 import { StoredSentBytes } from './sent-bytes.ts'
+import { removedMesh } from './server-home.ts'
 import type { MeshShelf, ServerHome } from './server-home.ts'
 import { newServerSecrets, readServerSecrets } from './server-secrets.ts'
 import type { ServerSecrets } from './server-secrets.ts'
@@ -154,7 +155,7 @@ export class ServerDirectory implements ServerHome {
       await removeDirectory(this.meshDirectory(mesh))
       for (const { nonce, mesh: bound } of await this.usedInvitations())
         if (bound === mesh)
-          await replaceFile(join(this.path, 'invitations', nonce), Buffer.from('removed\n'))
+          await replaceFile(join(this.path, 'invitations', nonce), Buffer.from(`${removedMesh}\n`))
     } catch (error) {
       throw await fileError(error, this.path)
     }

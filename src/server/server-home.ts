@@ -6,6 +6,9 @@ import type { SentBytes } from './sent-bytes.ts'
 import type { ServerSecrets } from './server-secrets.ts'
 import type { MeshUsage } from './usage.ts'
 
+/** What codes are bound to whose mesh was removed: they stay used, and nobody comes in with them again. */
+export const removedMesh = '0'.repeat(32)
+
 /** The store of one mesh, opened. */
 export interface MeshShelf {
   readonly store: MeshStore
@@ -41,7 +44,7 @@ export interface ServerHome {
   /** Durable when it resolves. @returns the mesh that the code is for, which was there first */
   bindInvitation(nonce: string, mesh: string): Promise<string>
 
-  /** All codes that were used, and for which mesh; of one that was removed since: `removed`. */
+  /** All codes that were used, and for which mesh; of one that was removed since: {@link removedMesh}. */
   usedInvitations(): Promise<readonly { readonly nonce: string; readonly mesh: string }[]>
 
   /**

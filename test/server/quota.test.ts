@@ -4,6 +4,8 @@ import { Bridging } from '../../src/device/bridging.ts'
 import { systemClock, systemRandom, systemTimers } from '../../src/device/system.ts'
 import { limits } from '../../src/core/limits.ts'
 import { encodeServerInvitation } from '../../src/bridge/server-invitation.ts'
+import type { StoreChange } from '../../src/feed/commit-store.ts'
+import { lateRowsMs } from '../../src/server/late-rows.ts'
 import { Quota } from '../../src/server/quota.ts'
 import { StoredSentBytes } from '../../src/server/sent-bytes.ts'
 import { TestMesh, until } from '../device/support/test-device.ts'
@@ -111,6 +113,73 @@ describe('a mesh over its quota', () => {
     expect(bridging.status().servers[0]).toMatchObject({ state: 'connected' })
     expect(bridging.notices()).toMatchObject([{ code: 'QUOTA_EXCEEDED' }])
     await bridging.close()
+  })
+})
+
+describe('what a device has sent today', () => {
+  test('still counts after a restart', async () => {
+    const quota = { meshBytes: 1e9, deviceBytesPerDay: 200_000 }
+    const server = await TestServer.start({ quota })
+    const { founder } = await TestMesh.found()
+    await register(founder, server)
+    for (let i = 0; i < 30; i++) await founder.set(`r${i}`, { x: text() })
+    const isFull = () =>
+      founder.runtime.driver.engine.sessionWith(server.server.keys.device)?.failure ===
+      'QUOTA_EXCEEDED'
+    const first = await bridged(founder, server)
+    await until(isFull)
+    first.cut()
+    const { commits } = server.server.usageOf(founder.mesh.mesh)!.total
+    await server.restart({ quota })
+    const second = await bridged(founder, server)
+    await until(isFull)
+    second.cut()
+    // What was under way at the first may be taken, and facts: not what a second day's quota would let in.
+    const more = server.server.usageOf(founder.mesh.mesh)!.total.commits - commits
+    expect(more).toBeLessThan(5)
+  })
+
+  test('is written once in a while, not with each frame', async () => {
+    const written: StoreChange[][] = []
+    const due: (() => void)[] = []
+    const store = {
+      metas: () => Promise.resolve([]),
+      batch: (changes: readonly StoreChange[]) => {
+        written.push([...changes])
+        return Promise.resolve()
+      },
+    }
+    const timers = {
+      after: (delayMs: number, run: () => void) => {
+        expect(delayMs).toBe(lateRowsMs)
+        due.push(run)
+        return () => {}
+      },
+    }
+    const sent = await StoredSentBytes.load(store, timers)
+    for (let i = 0; i < 100; i++) sent.add('aa', 7, 10)
+    sent.add('bb', 7, 1)
+    expect([written.length, due.length, sent.of('aa', 7), sent.of('aa', 8)]).toEqual([
+      0, 1, 1000, 0,
+    ])
+    due[0]!()
+    await until(() => written.length === 1)
+    expect(written[0]!.map((row) => row.kind === 'meta' && row.name)).toEqual([
+      'server/sent/aa',
+      'server/sent/bb',
+    ])
+    sent.add('aa', 8, 5)
+    await sent.close()
+    expect(written).toHaveLength(2)
+    const rows = new Map(
+      written.flat().map((row) => (row.kind === 'meta' ? [row.name, row.value] : [])) as [
+        string,
+        Uint8Array,
+      ][],
+    )
+    const metas = () => Promise.resolve([...rows].map(([name, value]) => ({ name, value })))
+    const again = await StoredSentBytes.load({ ...store, metas }, timers)
+    expect([again.of('aa', 8), again.of('aa', 7), again.of('bb', 7)]).toEqual([5, 0, 1])
   })
 })
 

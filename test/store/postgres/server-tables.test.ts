@@ -149,8 +149,15 @@ describe.skipIf(noPostgres !== undefined)('processes of one server on PostgreSQL
       await tables.addSentBytes([{ mesh, device: deviceA, day: 1, bytes: 1 }])
       stores.push(store)
     }
-    await tables.removeMesh(meshA)
+    await tables.bindInvitation('aa', meshA)
+    await tables.bindInvitation('bb', meshB)
+    const nobody = '00'.repeat(16)
+    await tables.removeMesh(meshA, nobody)
     expect(await tables.meshes()).toEqual([meshB])
+    expect(await tables.invitations()).toEqual([
+      { nonce: 'aa', mesh: nobody },
+      { nonce: 'bb', mesh: meshB },
+    ])
     const removed = { code: 'SERVER_UNKNOWN_MESH' }
     await expect(stores[0]!.batch(commits.map(putCommit))).rejects.toMatchObject(removed)
     await expect(openPostgresStore({ database, mesh: meshA, storeKey })).rejects.toMatchObject(
