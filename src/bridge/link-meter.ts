@@ -21,6 +21,8 @@ const connectionBytes = 500
 export interface Carried {
   readonly inBytes: number
   readonly outBytes: number
+  /** Those that came about. */
+  readonly connections: number
 }
 
 export class LinkMeter {
@@ -30,7 +32,9 @@ export class LinkMeter {
   /** Of a connection that is being made. */
   watch(socket: Socket): void {
     this.#sockets.set(socket, { inBytes: 0, outBytes: 0 })
-    this.#newConnections += 1
+    socket.once('connect', () => {
+      this.#newConnections += 1
+    })
   }
 
   /** For requests and WebSockets: what they carry is counted, below TLS too. */
@@ -47,10 +51,19 @@ export class LinkMeter {
     return agent
   }
 
+  /** What has gone through sockets since it was asked last. */
+  get uncountedBytes(): number {
+    let bytes = 0
+    for (const [socket, counted] of this.#sockets)
+      bytes += socket.bytesRead + socket.bytesWritten - counted.inBytes - counted.outBytes
+    return bytes
+  }
+
   /** What has been carried since it was asked last; to be asked once in a second. */
   take(): Carried {
     let inBytes = 0
-    let outBytes = this.#newConnections * connectionBytes
+    const connections = this.#newConnections
+    let outBytes = connections * connectionBytes
     this.#newConnections = 0
     for (const [socket, counted] of this.#sockets) {
       const { bytesRead, bytesWritten } = socket
@@ -60,7 +73,7 @@ export class LinkMeter {
       counted.outBytes = bytesWritten
       if (socket.destroyed) this.#sockets.delete(socket)
     }
-    return { inBytes, outBytes }
+    return { inBytes, outBytes, connections }
   }
 }
 

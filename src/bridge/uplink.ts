@@ -28,6 +28,8 @@ export interface UplinkOptions {
   readonly keys: DeviceKeys
   readonly mesh: string
   readonly random: Random
+  /** How long to wait before the next call, because calls cost something. */
+  readonly paceMs?: () => number
   readonly accept: AcceptLink
   readonly log: (event: string, details: Record<string, unknown>) => void
 }
@@ -49,6 +51,8 @@ export class Uplink {
   readonly #stop = new AbortController()
   #timer: NodeJS.Timeout | undefined
   #failures = 0
+  /** By the monotonic clock: when it would be called, if calls were free. */
+  #freeMs = 0
   #ticket: ChannelTicket | undefined
   #link: Link | undefined
   #ended: Promise<void> = Promise.resolve()
@@ -70,6 +74,15 @@ export class Uplink {
     if (this.#status.state !== 'waiting' || this.#stop.signal.aborted) return
     this.#failures = 0
     this.#wait(networkSettlesMs * (0.5 + Math.random()))
+  }
+
+  /** There is something that is worth a call now, however dear it is; tries that fail keep their distance all the same. */
+  callSoon(): void {
+    if (this.#status.state !== 'waiting' || this.#stop.signal.aborted) return
+    const waitMs = Math.max(0, this.#freeMs - performance.now())
+    if (this.#status.nextMs !== undefined && this.#status.nextMs <= Date.now() + waitMs + 500)
+      return
+    this.#callIn(waitMs, this.#status.problem)
   }
 
   /** Resolves when the link has ended. */
@@ -102,6 +115,11 @@ export class Uplink {
   }
 
   #wait(waitMs: number, problem = this.#status.problem): void {
+    this.#freeMs = performance.now() + waitMs
+    this.#callIn(Math.max(waitMs, this.#options.paceMs?.() ?? 0), problem)
+  }
+
+  #callIn(waitMs: number, problem: HavenError | UplinkStatus['problem']): void {
     clearTimeout(this.#timer)
     this.#status = this.#stateOf('waiting', {
       problem,

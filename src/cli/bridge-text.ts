@@ -1,11 +1,13 @@
 import type { BridgeStatus, ServerStatus } from '../device/api.ts'
 import { countText, durationText } from './amounts.ts'
+import { budgetLine } from './budget.ts'
 import { nameOf } from './event-text.ts'
 import { printable } from './printable.ts'
 
 /** `haven bridge status` for people. */
 export function bridgeText(status: BridgeStatus, nowMs: number): string {
   const lines = [bridgeLine(status)]
+  if (status.budget !== null) lines.push(budgetLine(status.budget, nowMs))
   for (const server of status.servers) lines.push('', ...serverLines(server, nowMs))
   return lines.join('\n')
 }

@@ -5,6 +5,7 @@
  * To add one: its method in {@link DeviceOperations} (src/device/api.ts), what does it in src/device/, and its entry.
  */
 import type {
+  BudgetSetting,
   ConflictsOptions,
   CoverageOptions,
   DeviceOperations,
@@ -78,6 +79,15 @@ const change: Shape<RecordChange> = tagged('op', {
   restore: {},
 })
 
+const budget: Shape<BudgetSetting> = (value) => {
+  const { bytes, per, urgentBytes } = object(value)
+  return {
+    bytes: number(bytes),
+    per: oneOf('day', 'month')(per),
+    urgentBytes: number(urgentBytes),
+  }
+}
+
 const resolution: Shape<Resolution> = (value) => {
   const { keep, keepBoth, record, ...rest } = object(value)
   if (keep !== undefined) return { keep: number(keep) }
@@ -148,6 +158,10 @@ export const operations: { [M in Method]: OperationOf<M> } = {
   addServer: { kind: 'call', args: [text] },
   allowServer: { kind: 'call', args: [optional(text)] },
   pauseBridge: { kind: 'call', args: [boolean] },
+  setBridgeBudget: {
+    kind: 'call',
+    args: [orNull(budget)],
+  },
   bridgeStatus: { kind: 'call', args: [] },
   status: { kind: 'call', args: [] },
   site: { kind: 'call', args: [optional(text)] },

@@ -531,7 +531,29 @@ export interface BridgeStatus {
   paused: boolean
   /** True while `up` runs. */
   running: boolean
+  /** Null: there is none. */
+  budget: BudgetStatus | null
+  /** What uplinks have carried, in bytes, today and this month by UTC. */
+  carried: { day: number; month: number }
   servers: ServerStatus[]
+}
+/** For all uplinks of this device together, both ways. */
+export interface BudgetStatus {
+  bytes: number
+  per: 'day' | 'month'
+  /** Of `bytes`, kept for control facts and urgent commits. */
+  urgentBytes: number
+  /** `urgent`: only these go; `used`: nothing does. */
+  state: 'open' | 'urgent' | 'used'
+  usedBytes: number
+  leftBytes: number
+  /** When it begins anew: midnight by UTC. */
+  until: string
+}
+export interface BudgetSetting {
+  bytes: number
+  per: 'day' | 'month'
+  urgentBytes: number
 }
 export interface ServerStatus {
   device: DeviceInfo
@@ -721,6 +743,12 @@ export interface DeviceOperations {
   allowServer(server?: string): Promise<BridgeStatus>
   /** Servers are left alone until it is taken back. */
   pauseBridge(paused: boolean): Promise<BridgeStatus>
+  /**
+   * What uplinks of this device may carry; null: as much as there is.
+   *
+   * @throws HavenError `USAGE`
+   */
+  setBridgeBudget(budget: BudgetSetting | null): Promise<BridgeStatus>
   bridgeStatus(): Promise<BridgeStatus>
   status(): Promise<DeviceStatus>
   /**

@@ -1,6 +1,8 @@
 /** This device as a bridge: which servers of the mesh it may use, and an uplink to each while it is up. */
 import type { Clock, Random } from '../core/environment.ts'
-import { HavenError } from '../core/errors.ts'
+import { HavenError, isHavenError } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+import type { BudgetLeft, DataBudget } from '../bridge/data-budget.ts'
 import { Uplink } from '../bridge/uplink.ts'
 import { watchNetwork } from '../mesh/network-watch.ts'
 import type { BridgeStatus, Notice, ServerStatus } from './api.ts'
@@ -8,6 +10,8 @@ import { BridgeSettings } from './bridge-settings.ts'
 import type { MeshRuntime } from './mesh-runtime.ts'
 import { registerWithServer } from './server-registration.ts'
 import { rfc3339 } from './system.ts'
+import { UplinkCosts } from './uplink-costs.ts'
+import { isUrgent, lastClockOf } from './waiting.ts'
 
 export interface BridgingOptions {
   readonly runtime: MeshRuntime
@@ -22,25 +26,47 @@ const full = {
     'The server has no room for more of this mesh, or of this device today. What it lacks stays on the devices; ask who runs it.',
 }
 
+const budgetUsed = ({ untilMs }: BudgetLeft): Notice => ({
+  code: 'BUDGET_USED',
+  message: `The budget for uplinks is used up: servers are left alone until ${rfc3339(untilMs)}. haven bridge budget changes it.`,
+})
+
+const budgetUrgent = ({ untilMs }: BudgetLeft): Notice => ({
+  code: 'BUDGET_URGENT',
+  message: `Of the budget for uplinks only the reserve is left: until ${rfc3339(untilMs)}, only what is urgent goes to servers and comes from them.`,
+})
+
+const countEveryMs = 1_000
+
 export class Bridging {
   readonly #options: BridgingOptions
   readonly #settings: BridgeSettings
+  readonly #costs: UplinkCosts
   readonly #uplinks = new Map<string, Uplink>()
   #isUp = false
   /** While it is up, every server is allowed. */
   #auto = false
   #stopWatching: () => void = () => {}
+  #counting: NodeJS.Timeout | undefined
   /** Of uplinks that are not wanted any more. */
   #ended: Promise<unknown> = Promise.resolve()
 
-  private constructor(options: BridgingOptions, settings: BridgeSettings) {
+  private constructor(options: BridgingOptions, settings: BridgeSettings, costs: UplinkCosts) {
     this.#options = options
     this.#settings = settings
-    options.runtime.factListeners.add(this.#renew)
+    this.#costs = costs
+    const { runtime } = options
+    runtime.factListeners.add(this.#renew)
+    runtime.flow = {
+      intake: (device) => (this.#isCounted(device) ? costs.roomBytes : limits.windowMaxBytes),
+      outflow: (device) => (this.#isCounted(device) ? costs.openBytes : Infinity),
+    }
   }
 
   static async open(options: BridgingOptions): Promise<Bridging> {
-    return new Bridging(options, await BridgeSettings.load(options.runtime.store))
+    const { store } = options.runtime
+    const costs = await UplinkCosts.open(store, options.clock)
+    return new Bridging(options, await BridgeSettings.load(store), costs)
   }
 
   /** Dials the servers that are allowed, until `close`. */
@@ -50,15 +76,20 @@ export class Bridging {
     this.#stopWatching = watchNetwork(() => {
       for (const uplink of this.#uplinks.values()) uplink.networkChanged()
     })
+    this.#counting = setInterval(() => void this.#count(), countEveryMs)
+    this.#counting.unref()
     this.#renew()
   }
 
   async close(): Promise<void> {
     this.#options.runtime.factListeners.delete(this.#renew)
     this.#stopWatching()
+    clearInterval(this.#counting)
     this.#isUp = false
     this.#renew()
     await this.#ended
+    await this.#count()
+    await this.#keep(() => this.#costs.save())
   }
 
   /** Lets a server into the mesh, which this device may then use. */
@@ -105,8 +136,28 @@ export class Bridging {
     return this.status()
   }
 
+  /**
+   * Of all uplinks of this device together; undefined: no bound. Durable when it resolves.
+   *
+   * @throws HavenError `USAGE` for one that leaves nothing for what is not urgent
+   */
+  async setBudget(budget: DataBudget | undefined): Promise<BridgeStatus> {
+    if (budget !== undefined && !(budget.bytes > 0 && budget.urgentBytes < budget.bytes))
+      throw new HavenError(
+        'USAGE',
+        'What is kept for urgent commits is less than the whole budget.',
+      )
+    await this.#count()
+    await this.#costs.setBudget(budget)
+    this.#flowChanged()
+    await this.#ended
+    return this.status()
+  }
+
   status(): BridgeStatus {
     return {
+      budget: this.#budgetStatus(),
+      carried: { day: this.#costs.usedBytes('day'), month: this.#costs.usedBytes('month') },
       mayBridge: this.#mayBridge,
       paused: this.#settings.paused,
       running: this.#isUp,
@@ -118,6 +169,9 @@ export class Bridging {
   notices(): Notice[] {
     const servers = this.#mayBridge ? this.#servers() : []
     const notices: Notice[] = []
+    const left = this.#isUp ? this.#costs.left : undefined
+    if (left !== undefined && left.state !== 'open')
+      notices.push(left.state === 'used' ? budgetUsed(left) : budgetUrgent(left))
     if (servers.some(({ allowed }) => !allowed)) {
       notices.push({
         code: 'SERVER_NOT_ALLOWED',
@@ -143,6 +197,58 @@ export class Bridging {
 
   #isAllowed(server: string): boolean {
     return this.#auto || this.#settings.isAllowed(server)
+  }
+
+  /** Empty: nobody knows yet who is there. */
+  #isCounted(device: string): boolean {
+    return device === '' ? this.#uplinks.size > 0 : this.#uplinks.has(device)
+  }
+
+  #budgetStatus(): BridgeStatus['budget'] {
+    const { budget, left } = this.#costs
+    if (budget === undefined || left === undefined) return null
+    const { state, usedBytes, leftBytes, untilMs } = left
+    return { ...budget, state, usedBytes, leftBytes, until: rfc3339(untilMs) }
+  }
+
+  async #count(): Promise<void> {
+    const { runtime } = this.#options
+    const { rates } = this.#costs
+    for (const [server, uplink] of this.#uplinks) {
+      const session = runtime.driver.engine.sessionWith(server)
+      if (session !== undefined) rates.measure(server, session)
+      else if (this.#costs.budget !== undefined && this.#lacksUrgent(server)) uplink.callSoon()
+    }
+    await this.#keep(async () => {
+      if (await this.#costs.count()) this.#flowChanged()
+    })
+  }
+
+  /** A store that does not take it is not made better by an end here. */
+  async #keep(write: () => Promise<void>): Promise<void> {
+    try {
+      await write()
+    } catch (error) {
+      if (!isHavenError(error)) throw error
+    }
+  }
+
+  #lacksUrgent(server: string): boolean {
+    const { control, replica, driver } = this.#options.runtime
+    const clock = lastClockOf(driver.engine, server)
+    if (clock === undefined) return false
+    return [...replica.descriptors()].some(
+      (descriptor) =>
+        isUrgent(descriptor, control) &&
+        replica.aheadOf(descriptor.feed, clock.get(descriptor.feed) ?? []) > 0,
+    )
+  }
+
+  #flowChanged(): void {
+    const { driver } = this.#options.runtime
+    this.#renew()
+    driver.engine.intakeChanged(this.#options.clock.nowMs())
+    driver.pump()
   }
 
   /** It has told us that it takes no more. */
@@ -173,7 +279,8 @@ export class Bridging {
   readonly #renew = (): void => {
     const { runtime, random, log } = this.#options
     const { control, driver } = runtime
-    const isBridge = this.#isUp && this.#mayBridge && !this.#settings.paused
+    const isBridge =
+      this.#isUp && this.#mayBridge && !this.#settings.paused && this.#costs.state !== 'used'
     const wanted = new Set(
       isBridge
         ? [...control.membership.servers.keys()].filter((server) => this.#isAllowed(server))
@@ -193,6 +300,8 @@ export class Bridging {
         keys: control.keys,
         mesh: control.meshId,
         random,
+        paceMs: this.#costs.paceMs,
+        meter: this.#costs.meter,
         accept: driver.accept,
         log,
       })

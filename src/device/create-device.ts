@@ -16,6 +16,7 @@ import type { Mark } from '../store/mark.ts'
 import type {
   AppliedSchema,
   BridgeStatus,
+  BudgetSetting,
   CollectionSchemas,
   Conflict,
   ConflictsOptions,
@@ -430,6 +431,10 @@ class LocalDevice implements Device {
 
   async pauseBridge(paused: boolean): Promise<BridgeStatus> {
     return this.#bridge().pause(paused)
+  }
+
+  async setBridgeBudget(budget: BudgetSetting | null): Promise<BridgeStatus> {
+    return this.#bridge().setBudget(budget ?? undefined)
   }
 
   async bridgeStatus(): Promise<BridgeStatus> {

@@ -41,7 +41,7 @@ test.each(['http', 'https'])('counts what goes over the wire with %s', async (sc
     expect(counted).toBeGreaterThan(bytes * (1 + 40 / 1460))
     expect(counted).toBeLessThan(bytes * 1.1 + 1_000)
   }
-  expect(meter.take()).toEqual({ inBytes: 0, outBytes: 0 })
+  expect(meter.take()).toEqual({ inBytes: 0, outBytes: 0, connections: 0 })
 })
 
 test('counts a connection that ended before it was asked, once', async () => {
@@ -51,9 +51,10 @@ test('counts a connection that ended before it was asked, once', async () => {
   device.socket.terminate()
   await until('ended', () => device.reasons.length === 1)
   const first = meter.take()
+  expect(first.connections).toBe(1)
   expect(first.inBytes).toBeGreaterThan(300)
   expect(first.outBytes).toBeGreaterThan(800)
-  expect(meter.take()).toEqual({ inBytes: 0, outBytes: 0 })
+  expect(meter.take()).toEqual({ inBytes: 0, outBytes: 0, connections: 0 })
 })
 
 async function countingProxy(to: number) {

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 
 import type { BridgeStatus, ServerStatus } from '../../src/device/api.ts'
 import { bridgeText } from '../../src/cli/bridge-text.ts'
+import { budgetText } from '../../src/cli/budget.ts'
 import { fakeDevice } from './support/fake-device.ts'
 import { runCli } from './support/run-cli.ts'
 
@@ -22,6 +23,8 @@ const bridge = (parts: Partial<BridgeStatus> = {}): BridgeStatus => ({
   mayBridge: true,
   paused: false,
   running: true,
+  budget: null,
+  carried: { day: 1_200_000, month: 30_000_000 },
   servers: [server],
   ...parts,
 })
@@ -58,6 +61,62 @@ test.each([
   [{ servers: [{ ...server, behind: null, ahead: null }] }, 'not known yet'],
 ])('%j says what to do', (parts, words) => {
   expect(bridgeText(bridge(parts), nowMs)).toContain(words)
+})
+
+const budget: NonNullable<BridgeStatus['budget']> = {
+  bytes: 50_000_000,
+  per: 'day',
+  urgentBytes: 5_000_000,
+  state: 'open',
+  usedBytes: 42_000_000,
+  leftBytes: 8_000_000,
+  until: '2026-11-23T00:00:00.000Z',
+}
+
+test.each([
+  [
+    { ...budget },
+    "Budget: 8.0 MB of today's 50 MB left, 5.0 MB of them for what is urgent; all of it again in 13 hours.",
+  ],
+  [
+    { ...budget, per: 'month' as const, state: 'urgent' as const, leftBytes: 900_000 },
+    "Budget: 900 kB of this month's 50 MB left, for what is urgent only; all of it again in 13 hours.",
+  ],
+  [
+    { ...budget, state: 'used' as const, leftBytes: 0 },
+    "Budget: today's 50 MB are used up, and servers are left alone; all of it again in 13 hours.",
+  ],
+])('a budget, as it is told: %j', (parts, line) => {
+  expect(bridgeText(bridge({ budget: parts }), nowMs)).toContain(`\n${line}\n`)
+  expect(budgetText(bridge({ budget: parts }), nowMs)).toBe(
+    `${line}\nUplinks have carried 1.2 MB today and 30 MB this month (by UTC).`,
+  )
+})
+
+test('a budget is set by its command, taken away, and shown', async () => {
+  const asked: unknown[] = []
+  const device = fakeDevice({
+    setBridgeBudget: async (setting) => {
+      asked.push(setting)
+      return bridge({ budget: setting === null ? null : { ...budget, ...setting } })
+    },
+    bridgeStatus: async () => bridge({ budget }),
+  })
+  const run = async (...args: string[]) => {
+    const { exitCode, stdout } = await runCli(['bridge', 'budget', ...args, '--json'], { device })
+    expect(exitCode).toBe(0)
+    return JSON.parse(stdout) as Pick<BridgeStatus, 'budget' | 'carried'>
+  }
+  expect(await run()).toEqual({ budget, carried: bridge().carried })
+  expect(asked).toEqual([])
+  await run('50MB/day', '--urgent', '4MB')
+  await run('2GB/month')
+  expect((await run('off')).budget).toBeNull()
+  expect(asked).toEqual([
+    { bytes: 50e6, per: 'day', urgentBytes: 4e6 },
+    { bytes: 2e9, per: 'month', urgentBytes: 2e8 },
+    null,
+  ])
 })
 
 test('what others wrote can not steer the terminal', () => {
@@ -107,6 +166,12 @@ test.each([
   [['bridge']],
   [['bridge', 'add']],
   [['bridge', 'nonsense']],
+  [['bridge', 'budget', '50MB']],
+  [['bridge', 'budget', 'lots/day']],
+  [['bridge', 'budget', '50MB/week']],
+  [['bridge', 'budget', '50MB/day', '--urgent', '50MB']],
+  [['bridge', 'budget', '--urgent', '5MB']],
+  [['bridge', 'budget', 'off', '--urgent', '5MB']],
   [['up', '--bridge', 'manual']],
   [['server', '--listen', 'somewhere']],
   [['server', '--listen', '127.0.0.1:99999']],

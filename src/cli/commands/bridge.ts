@@ -1,8 +1,10 @@
 import type { Command } from 'commander'
 
 import type { BridgeStatus, DeviceOperations } from '../../device/api.ts'
+import { budgetText, parseBudget } from '../budget.ts'
 import { bridgeText, serverLines } from '../bridge-text.ts'
 import { type Cli, globalsOf, print } from '../cli.ts'
+import { usage } from '../failure.ts'
 import { openOperations } from '../open.ts'
 
 export function addBridge(program: Command, cli: Cli): void {
@@ -39,6 +41,29 @@ ${serverLines(server, cli.nowMs()).join('\n')}`,
     .description('let this device use a server')
     .action((server: string | undefined, _options: object, command: Command) =>
       act(command, (operations) => operations.allowServer(server)),
+    )
+  bridge
+    .command('budget')
+    .argument('[amount]', 'like 50MB/day or 2GB/month, by UTC, up and down together; `off`: none')
+    .option('--urgent <size>', 'of it, kept for what is urgent (default: a tenth)')
+    .description('show or set how much may be carried where it costs something')
+    .action(
+      async (amount: string | undefined, { urgent }: { urgent?: string }, command: Command) => {
+        if (amount === undefined && urgent !== undefined)
+          throw usage(
+            'Say how much the whole budget is: haven bridge budget 50MB/day --urgent 5MB.',
+          )
+        const budget = amount === undefined ? undefined : parseBudget(amount, urgent)
+        const globals = globalsOf(command, cli)
+        await using opened = await openOperations(cli, globals)
+        const status =
+          budget === undefined
+            ? await opened.operations.bridgeStatus()
+            : await opened.operations.setBridgeBudget(budget)
+        const { budget: set, carried } = status
+        const document = { budget: set, carried }
+        await print(cli, globals, { document, text: budgetText(status, cli.nowMs()) })
+      },
     )
   bridge
     .command('status')

@@ -121,6 +121,7 @@ export function fakeDevice(parts: Partial<Device> = {}): FakeDevice {
     addServer: async () => serverStatus,
     allowServer: async () => bridgeStatus,
     pauseBridge: async (paused) => ({ ...bridgeStatus, paused }),
+    setBridgeBudget: async () => bridgeStatus,
     bridgeStatus: async () => bridgeStatus,
     status: async () => statusOf({ device: info, mesh }),
     site: async () => ({ device: info, site: null }),
@@ -210,5 +211,7 @@ const bridgeStatus: BridgeStatus = {
   mayBridge: true,
   paused: false,
   running: true,
+  budget: null,
+  carried: { day: 0, month: 0 },
   servers: [serverStatus],
 }
