@@ -8,10 +8,10 @@ import { ChannelCaller } from './inner-channel.ts'
 import type { ChannelTicket, Claim, Connection, ServerKeys } from './inner-channel.ts'
 import type { LinkMeter } from './link-meter.ts'
 import { otherAnswer } from './other-answer.ts'
+import { channelPath, serverUrl } from './server-url.ts'
 
 /** Six round trips over a satellite that is slow and busy. */
 const dialMs = 20_000
-export const channelPath = '/v1/sync'
 
 export interface DialOptions {
   /** `http(s)://host[:port][/path]` */
@@ -26,6 +26,8 @@ export interface DialOptions {
   readonly signal?: AbortSignal | undefined
   /** Counts what is carried. */
   readonly meter?: LinkMeter | undefined
+  /** Somebody is at the address: whether it is the server, and lets WebSockets through, is another question. */
+  readonly reached?: (() => void) | undefined
 }
 
 export interface DialledServer {
@@ -51,6 +53,13 @@ export async function dialServer(options: DialOptions): Promise<DialledServer> {
     ...(meter === undefined ? {} : { agent: meter.agent(url.startsWith('wss:')) }),
     // A mask keeps a web page from choosing what a proxy sees. What goes through here is sealed: zeros spare both sides the work.
     generateMask: (mask) => mask.fill(0),
+    finishRequest(request) {
+      request.on('socket', (carrier) => {
+        for (const event of ['connect', 'secureConnect'])
+          carrier.once(event, () => options.reached?.())
+      })
+      request.end()
+    },
     // Who the server is is proved inside. A tablet in the wrong year takes every certificate of TLS for expired.
     rejectUnauthorized: false,
   })
@@ -115,21 +124,16 @@ function shakeHands(
 
 /** @throws HavenError `ADDRESS_INVALID` */
 function socketUrl(address: string): string {
-  const url = URL.canParse(address) ? new URL(address) : undefined
-  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
-    throw new HavenError(
-      'ADDRESS_INVALID',
-      'The address of a server looks like https://haven.example.org or http://10.0.0.5:8420.',
-    )
-  }
-  const scheme = url.protocol === 'https:' ? 'wss:' : 'ws:'
-  return `${scheme}//${url.host}${url.pathname.replace(/\/+$/, '')}${channelPath}`
+  return serverUrl(address, channelPath).href.replace(/^http/, 'ws')
 }
 
-function refusedWith(code: string): HavenError {
+/** What a server has answered instead of letting a device in. */
+export function refusedWith(code: string): HavenError {
   const sentences: Record<string, string> = {
     SERVER_UNKNOWN_MESH:
       'The server does not carry this mesh. Register it again with haven bridge add.',
+    DISK_FULL: 'The disk of the server is full: it takes nothing until somebody makes room there.',
+    STORE_FAILED: 'The server can not store anything just now.',
     NOT_ALLOWED: 'The certificate of this device has no right to bridge. Ask an admin.',
   }
   return new HavenError(
@@ -138,6 +142,6 @@ function refusedWith(code: string): HavenError {
   )
 }
 
-function notFound(address: string, why: string, cause?: unknown): HavenError {
+export function notFound(address: string, why: string, cause?: unknown): HavenError {
   return new HavenError('SERVER_NOT_FOUND', `No server was found at ${address}: ${why}.`, { cause })
 }

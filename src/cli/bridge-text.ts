@@ -38,12 +38,13 @@ export function serverLines(server: ServerStatus, nowMs: number): string[] {
   ]
 }
 
-function stateLine({ allowed, state, since, nextTry }: ServerStatus, nowMs: number): string {
+function stateLine(server: ServerStatus, nowMs: number): string {
+  const { allowed, state, carrier, since, nextTry } = server
   if (!allowed) return 'Not to be used from here yet: `haven bridge allow` says yes, once.'
   const agoMs = since === null ? 0 : Math.max(0, nowMs - Date.parse(since))
   switch (state) {
     case 'connected':
-      return `Connected for ${durationText(agoMs)}.`
+      return `Connected for ${durationText(agoMs)}${carrier === 'post' ? ', in plain requests: WebSockets don’t get through' : ''}.`
     case 'connecting':
       return 'Being called.'
     case 'waiting': {

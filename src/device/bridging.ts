@@ -7,6 +7,7 @@ import { Uplink } from '../bridge/uplink.ts'
 import { watchNetwork } from '../mesh/network-watch.ts'
 import type { BridgeStatus, Notice, ServerStatus } from './api.ts'
 import { BridgeSettings } from './bridge-settings.ts'
+import { askerOver } from './exchange.ts'
 import type { MeshRuntime } from './mesh-runtime.ts'
 import { registerWithServer } from './server-registration.ts'
 import { rfc3339 } from './system.ts'
@@ -266,6 +267,7 @@ export class Bridging {
       addresses: [...(control.membership.servers.get(server) ?? [])],
       allowed: this.#isAllowed(server),
       state: uplink?.state ?? 'idle',
+      carrier: uplink?.carrier ?? null,
       since: uplink === undefined ? null : rfc3339(uplink.sinceMs),
       nextTry: uplink?.nextMs === undefined ? null : rfc3339(uplink.nextMs),
       problem: (this.#isFull(server) ? full : uplink?.problem) ?? null,
@@ -303,6 +305,7 @@ export class Bridging {
         paceMs: this.#costs.paceMs,
         meter: this.#costs.meter,
         accept: driver.accept,
+        startAsking: (options) => askerOver(driver, options),
         log,
       })
       this.#uplinks.set(device, uplink)

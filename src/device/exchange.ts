@@ -80,7 +80,7 @@ export function askerOver(driver: SyncDriver, options: AskerOptions): Asker {
       driver.answered(link.id)
       await driver.untilSettled(link.id)
       if (reason !== undefined) throw ended(reason)
-      return driver.engine.hasMore(link.id)
+      return driver.engine.outlook(link.id)
     },
     close: (why) => link.close(why),
   }

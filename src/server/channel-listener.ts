@@ -5,16 +5,17 @@ import { WebSocketServer } from 'ws'
 import type { WebSocket } from 'ws'
 import { limits } from '../core/limits.ts'
 import { channelSocketOptions, startChannelLink } from '../bridge/channel-link.ts'
-import { channelPath } from '../bridge/dial-server.ts'
+import { channelPath } from '../bridge/server-url.ts'
 import type { ChannelGate, Claim } from '../bridge/inner-channel.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
 import { admitSocket } from './admit-socket.ts'
-import { FloodGuard } from './flood-guard.ts'
+import type { FloodGuard } from './flood-guard.ts'
 import type { ServerLog } from './served-mesh.ts'
 
 export interface ChannelListenerOptions {
   readonly http: Server
   readonly gate: ChannelGate
+  readonly guard: FloodGuard
   readonly nowMs: () => number
   /** Why a device may not come in, as an error code; empty: it may. */
   readonly decide: (claim: Claim) => Promise<string>
@@ -25,14 +26,12 @@ export interface ChannelListenerOptions {
 export class ChannelListener {
   readonly #options: ChannelListenerOptions
   readonly #sockets = new WebSocketServer({ noServer: true, ...channelSocketOptions })
-  readonly #guard: FloodGuard
   #strangers = 0
   /** By error code. */
   readonly refusals = new Map<string, number>()
 
   constructor(options: ChannelListenerOptions) {
     this.#options = options
-    this.#guard = new FloodGuard(options.nowMs)
     options.http.on('upgrade', this.#upgrade)
   }
 
@@ -59,7 +58,7 @@ export class ChannelListener {
   }
 
   #refusalOf({ socket }: IncomingMessage): string | undefined {
-    if (!this.#guard.hostComes(socket.remoteAddress ?? '')) return '429 Too Many Requests'
+    if (!this.#options.guard.hostComes(socket.remoteAddress ?? '')) return '429 Too Many Requests'
     const isFull =
       this.#strangers >= limits.serverStrangers ||
       this.#sockets.clients.size >= limits.serverConnections
@@ -83,7 +82,9 @@ export class ChannelListener {
       gate,
       nowMs,
       decide: (claim) =>
-        this.#guard.mayCome(claim.device) ? decide(claim) : Promise.resolve('LIMIT_EXCEEDED'),
+        this.#options.guard.mayCome(claim.device)
+          ? decide(claim)
+          : Promise.resolve('LIMIT_EXCEEDED'),
       refused: (code) => {
         this.#strangers -= 1
         this.#refused(code)
@@ -115,7 +116,7 @@ export class ChannelListener {
     }
     return {
       received: (frame) => {
-        if (isStranger) this.#guard.deviceCame(device)
+        if (isStranger) this.#options.guard.deviceCame(device)
         noStranger()
         handler.received(frame)
       },

@@ -4,15 +4,22 @@ import { limits } from '../core/limits.ts'
 export class FloodGuard {
   readonly #hosts: Counter
   readonly #devices: Counter
+  readonly #questions: Counter
 
   constructor(nowMs: () => number) {
     this.#hosts = new Counter(10_000, limits.serverCallsOfHost, nowMs)
     this.#devices = new Counter(60_000, limits.serverCallsOfDevice, nowMs)
+    this.#questions = new Counter(60_000, limits.serverExchangesOfDevice, nowMs)
   }
 
   /** @returns false when it has come too often */
   hostComes(address: string): boolean {
     return this.#hosts.takes(address)
+  }
+
+  /** Whether it has not come too often: of who may turn out to be no stranger, who are not counted. */
+  hostMayCome(address: string): boolean {
+    return this.#hosts.count(address) < limits.serverCallsOfHost
   }
 
   /** Whether it has not come too often. Asked of who shows its words, which may be recorded ones. */
@@ -23,6 +30,11 @@ export class FloodGuard {
   /** It is the device itself: it has said something that only its keys can say on this connection. */
   deviceCame(device: string): void {
     this.#devices.takes(device)
+  }
+
+  /** It has asked something, in a request of its own. @returns false when it has asked too often */
+  deviceAsks(device: string): boolean {
+    return this.#questions.takes(device)
   }
 }
 

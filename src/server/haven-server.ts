@@ -11,9 +11,12 @@ import type { Link, LinkHandler } from '../sync/link.ts'
 import { ChannelListener } from './channel-listener.ts'
 import { offerControl } from './control-socket.ts'
 import type { ControlSocket } from './control-socket.ts'
+import { ExchangeListener } from './exchange-listener.ts'
+import { FloodGuard } from './flood-guard.ts'
 import { metricsHttp, publicHttp } from './http.ts'
 import type { Http, Tls } from './http.ts'
 import type { QuotaLimits } from './quota.ts'
+import { MemoryRequestBook } from './request-book.ts'
 import { Registrar } from './registrar.ts'
 import { ServedMesh } from './served-mesh.ts'
 import type { ServerLog, ServerMembership } from './served-mesh.ts'
@@ -49,6 +52,7 @@ export class HavenServer {
   #metrics: Http | undefined
   #control: ControlSocket | undefined
   readonly #listener: ChannelListener
+  readonly #exchanges: ExchangeListener
   /** Where devices reach it. */
   address = ''
   /** Where its numbers can be read, if anywhere. */
@@ -76,11 +80,26 @@ export class HavenServer {
     const { log, tls } = options
     this.#options = options
     this.#home = home
-    this.#http = publicHttp({
-      tls,
-      failing: () => this.#failing(),
-    })
     const nowMs = (): number => systemClock.nowMs()
+    const gate = new ChannelGate({
+      keys: home.secrets.keys,
+      secrets: () => home.channelSecrets(),
+      random: systemRandom,
+    })
+    const decide = (claim: Claim): Promise<string> => this.#verdictOn(claim)
+    const guard = new FloodGuard(nowMs)
+    this.#exchanges = new ExchangeListener({
+      gate,
+      guard,
+      nowMs,
+      decide,
+      log,
+      random: systemRandom,
+      book: new MemoryRequestBook(nowMs),
+      answer: ({ mesh, device }, address, question) =>
+        this.#meshes.get(mesh)!.answer(device, address, question),
+    })
+    this.#http = publicHttp({ tls, failing: () => this.#failing(), devices: this.#exchanges })
     const registrar = new Registrar({
       home,
       nowMs,
@@ -89,13 +108,10 @@ export class HavenServer {
     })
     this.#listener = new ChannelListener({
       http: this.#http.server,
-      gate: new ChannelGate({
-        keys: home.secrets.keys,
-        secrets: () => home.channelSecrets(),
-        random: systemRandom,
-      }),
+      gate,
+      guard,
       nowMs,
-      decide: (claim) => this.#verdictOn(claim),
+      decide,
       accept: (link, claim) => this.#accept(link, claim, registrar),
       log,
     })

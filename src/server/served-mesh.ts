@@ -7,6 +7,8 @@ import { ByteWriter } from '../core/codec.ts'
 import { HavenError, isHavenError } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { DeviceOptions } from '../device/api.ts'
+import { answerQuestion } from '../device/exchange.ts'
+import type { Answer } from '../device/exchange.ts'
 import { MeshRuntime } from '../device/mesh-runtime.ts'
 import { epochChange, loadMembership, membershipChange } from '../device/own-membership.ts'
 import { systemClock, systemRandom, systemTimers } from '../device/system.ts'
@@ -141,6 +143,20 @@ export class ServedMesh {
       writable: () => handler.writable(),
       closed: (reason) => handler.closed(reason),
     }
+  }
+
+  /** One question of a device, in a request of its own. */
+  async answer(device: string, address: string, question: readonly Uint8Array[]): Promise<Answer> {
+    const driver = this.#runtime?.driver
+    if (driver === undefined) return { code: this.#failure?.code ?? 'STOPPED', frames: [] }
+    for (const frame of question) {
+      this.#quota.sent(device, frame.length)
+      this.#receivedBytes += frame.length
+    }
+    this.#contacts?.heard(device)
+    const answer = await answerQuestion(driver, { device, address }, question)
+    // It may have shown its certificate only now.
+    return this.#lacksRight(device) ? { code: 'NOT_ALLOWED', frames: [] } : answer
   }
 
   /** The server is a member by another chain now: the mesh was registered again. */

@@ -1,7 +1,7 @@
 /** What a carrier of questions and answers gets from whoever owns the engine: it knows nothing of what goes over it. */
-import type { ExchangeBudget } from './exchange.ts'
+import type { ExchangeBudget, ExchangeOutlook } from './exchange.ts'
 
-export type { ExchangeBudget } from './exchange.ts'
+export type { ExchangeBudget, ExchangeOutlook } from './exchange.ts'
 
 export interface AskerOptions {
   /** Who answers; the carrier has proved it. */
@@ -25,10 +25,10 @@ export interface Asker {
   /**
    * Takes in the frames of its answer; resolves when what came with them is durable.
    *
-   * @returns whether there is more to ask or to send at once
+   * @returns whether there is more to ask or to send
    * @throws HavenError `PEER_CLOSED` when the conversation is over
    */
-  answered(frames: readonly Uint8Array[]): Promise<boolean>
+  answered(frames: readonly Uint8Array[]): Promise<ExchangeOutlook>
   close(reason: string): void
 }
 

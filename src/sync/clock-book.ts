@@ -253,6 +253,12 @@ export class ClockBook {
     )
   }
 
+  /** Whether a peer with this list has announcements that are lacking here. */
+  isBehind(list: readonly { device: string; number: number }[]): boolean {
+    const numbers = new Map(this.gossipList().map(({ device, number }) => [device, number]))
+    return list.some(({ device, number }) => number > (numbers.get(device) ?? -1))
+  }
+
   /** For the store: one device's entry. */
   encodeEntry(device: string): Uint8Array | undefined {
     const entry = this.entries.get(device)

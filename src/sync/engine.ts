@@ -481,7 +481,7 @@ export class SyncEngine {
     const announcement = this.book.entries.get(device)?.announcement
     if (!isNews || announcement === undefined) return
     for (const session of this.#sessions.values()) {
-      if (session.state === 'open') session.announcementsOut.set(device, announcement)
+      if (isToHear(session)) session.announcementsOut.set(device, announcement)
     }
     this.#settle(nowMs)
   }
@@ -1052,7 +1052,7 @@ export class SyncEngine {
     if (announcement.device === session.device)
       session.theirNumber = Math.max(session.theirNumber, announcement.number)
     for (const other of this.#sessions.values()) {
-      if (other !== session && other.state === 'open')
+      if (other !== session && isToHear(other))
         other.announcementsOut.set(announcement.device, announcement)
     }
     // What an answerer holds follows from its answer.
@@ -1133,7 +1133,7 @@ export class SyncEngine {
     if (!this.#announcer.announced(announcement, nowMs)) return
     this.#remember(announcement.device)
     for (const session of this.#sessions.values()) {
-      if (session.state === 'open') session.announcementsOut.set(announcement.device, announcement)
+      if (isToHear(session)) session.announcementsOut.set(announcement.device, announcement)
     }
   }
 
@@ -1329,6 +1329,11 @@ export class SyncEngine {
     const isBrief = exchange?.role === 'answerer'
     this.#notify({ kind: 'closed', link: session.link, device, reason, isBrief })
   }
+}
+
+/** Whether what is announced now has to be said in this session: what came before went into its hello. */
+function isToHear({ state }: Session): boolean {
+  return state === 'open' || state === 'hello-sent'
 }
 
 function tellsOf(sections: readonly Section[], device: string): boolean {

@@ -13,6 +13,9 @@ export interface ExchangeBudget {
   readonly takeBytes: number
 }
 
+/** `more`: to be asked or sent at once; `moved`: something has come or gone, and that was all; `still`: all is as it was. */
+export type ExchangeOutlook = 'more' | 'moved' | 'still'
+
 /** A clock that the peer has been told of. */
 interface ToldClock {
   readonly digest: string
@@ -48,6 +51,8 @@ export class Exchange {
   /** The peer asked for the own clock, as a difference from one that it knows, or whole. */
   clockWanted: { readonly base: string | undefined } | undefined
   peerHasMore = false
+  /** The peer has announcements that are newer than those here. */
+  lacksGossip = false
   /** Both clocks after the last answer: an exchange that leaves them as they were has brought nothing. */
   after: string | undefined
   /** So many exchanges in a row brought nothing, though something is lacking here or there. */

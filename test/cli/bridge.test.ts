@@ -12,6 +12,7 @@ const server: ServerStatus = {
   addresses: ['https://haven.example.org'],
   allowed: true,
   state: 'connected',
+  carrier: 'websocket',
   since: '2026-11-22T10:32:00.000Z',
   nextTry: null,
   problem: null,

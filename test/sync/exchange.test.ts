@@ -118,6 +118,20 @@ describe('a device that asks', () => {
   })
 })
 
+test('what the server has heard of others is heard by who asks, and the other way round', async () => {
+  const { world, askings, devices } = await worldOf(3)
+  for (const device of devices) await world.write(device, [10], secondCollection)
+  for (let round = 0; round < 3; round++) for (const asking of askings) await asking.exchangeAll()
+  await world.time.run(2_000, () => {})
+  for (let round = 0; round < 2; round++) for (const asking of askings) await asking.exchangeAll()
+  for (const { driver, replica } of devices) {
+    for (const { id } of [...devices, world.server]) {
+      const entry = driver.engine.book.entries.get(id)
+      expect(entry?.announcement?.clockDigest).toBe(replica.digest)
+    }
+  }
+})
+
 describe('what goes wrong on the way', () => {
   test('a lost question: nothing has happened, and the next one brings it', async () => {
     const { world, askings, devices, server } = await worldOf(1)
