@@ -188,6 +188,23 @@ export class ClockBook {
     return { digest: entry.announcement.clockDigest, base: entry.known?.digest }
   }
 
+  /**
+   * A clock may be known here that was lacking when its device announced it.
+   *
+   * @returns the devices that announced it
+   */
+  foundClock(digest: string): string[] {
+    const found: string[] = []
+    for (const [device, { announcement }] of this.entries) {
+      if (announcement?.clockDigest !== digest || this.lacking(device) === undefined) continue
+      const clock = this.clockByDigest(digest)
+      if (clock === undefined) return []
+      this.announcedClock(device, clock)
+      found.push(device)
+    }
+    return found
+  }
+
   /** The answer to who asks for a clock by digest; undefined: not known here. */
   bodyFor(device: string, digest: string, base: string | undefined): ClockBody | undefined {
     const clock = this.clockByDigest(digest)

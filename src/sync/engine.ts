@@ -723,6 +723,7 @@ export class SyncEngine {
     this.#sayWhatMovedSinceHello(session)
     this.#sections(session, sections, nowMs)
     this.#lookUpTheirs(session, device, nowMs)
+    this.#askForClocks(session, () => true)
     this.#receiver.reopened()
   }
 
@@ -915,9 +916,26 @@ export class SyncEngine {
       this.book.announcedClock(body.device, clock)
       this.#remember(body.device)
     }
-    for (const other of this.#sessions.values()) {
-      const owed = other.clocksOwed.findIndex((wanted) => wanted.digest === body.digest)
-      if (owed !== -1) this.#clockWanted(other, other.clocksOwed.splice(owed, 1)[0]!)
+    this.#clockIsKnown(body.digest)
+  }
+
+  /** A clock with this digest may be known here now: whoever announced it holds that, and who waits for it gets it. */
+  #clockIsKnown(digest: string): void {
+    for (const device of this.book.foundClock(digest)) this.#remember(device)
+    for (const session of this.#sessions.values()) {
+      const owed = session.clocksOwed.findIndex((wanted) => wanted.digest === digest)
+      if (owed !== -1) this.#clockWanted(session, session.clocksOwed.splice(owed, 1)[0]!)
+    }
+  }
+
+  /** Who was asked before may be gone, or has not heard it either. */
+  #askForClocks(session: Session, isWanted: (digest: string) => boolean): void {
+    for (const device of this.book.entries.keys()) {
+      const lacking = this.book.lacking(device)
+      if (lacking === undefined || !isWanted(lacking.digest)) continue
+      if (device === session.device || session.clocksAsked.has(lacking.digest)) continue
+      session.clocksAsked.add(lacking.digest)
+      session.outbox.push({ tag: 'clock-wanted', wanted: { device, ...lacking } })
     }
   }
 
@@ -942,6 +960,7 @@ export class SyncEngine {
     session.toldMs = nowMs
     const known = this.book.entries.get(session.device!)?.known?.digest
     this.book.learnedDirectly(session.device!, clock, nowMs, session.theirNumber)
+    this.#clockIsKnown(this.book.entries.get(session.device!)?.known?.digest ?? '')
     // Who asks again and again is remembered when there is something new.
     if (
       session.exchange === undefined ||
@@ -1099,6 +1118,7 @@ export class SyncEngine {
   /** After each input: says what is to be said, announces what is due, and asks to be woken. */
   #settle(nowMs: number): void {
     if (this.#announcer.isDue(nowMs)) {
+      this.#clockIsKnown(this.replica.digest)
       if (this.#isShared) this.#outputs.push({ type: 'announce' })
       else {
         const announcement = this.#announcer.create(nowMs)
@@ -1325,6 +1345,9 @@ export class SyncEngine {
       this.book.learnedDirectly(device, theirs, nowMs, session.theirNumber)
       this.#remember(device)
     }
+    for (const other of this.#sessions.values())
+      if (other.state === 'open' && other.exchange === undefined)
+        this.#askForClocks(other, (digest) => session.clocksAsked.has(digest))
     this.#announcer.contactEnded(nowMs)
     const isBrief = exchange?.role === 'answerer'
     this.#notify({ kind: 'closed', link: session.link, device, reason, isBrief })

@@ -50,6 +50,74 @@ describe('devices that are never online together', () => {
   })
 })
 
+describe('what somebody far away holds', () => {
+  /** 0 has no link but to 1 and 4, which have links to 2 in turns; 2 holds what the others can't take yet. */
+  async function cutOffWhileAsking() {
+    const network = new SimulatedNetwork({
+      seed: 3,
+      devices: 5,
+      weather: { delayMs: [100, 100] },
+      acquainted: (one, other) => other !== 3 || one === 2,
+    })
+    const camp = [0, 1, 4]
+    const [clinic, first, server] = network.devices
+    for (const [one, other] of [
+      [0, 1],
+      [0, 4],
+      [1, 4],
+      [1, 2],
+    ] as const)
+      network.connect(one, other)
+    await network.run(5_000)
+    await written(network, 3, many(3, 500))
+    network.connect(3, 2)
+    const lacking = () => first!.driver.engine.book.lacking(server!.id)
+    for (let ms = 0; lacking() === undefined && ms < 10_000; ms += 20) await network.run(20)
+    // It has asked for what the announcement says, and 0 asks in turn.
+    expect(lacking()).toBeDefined()
+    network.isolate(2)
+    await network.run(5_000)
+    for (const each of camp.map((index) => network.devices[index]!)) {
+      each.authority.known.set(network.devices[3]!.id, stubMember(3).certificate)
+      each.driver.engine.authorityChanged(network.time.nowMs())
+      each.driver.pump()
+    }
+    expect(clinic!.driver.engine.book.lacking(server!.id)).toBeDefined()
+    const known = () => clinic!.driver.engine.book.entries.get(server!.id)?.known?.digest
+    return { network, server: server!, known }
+  }
+
+  it.each([1, 4])(
+    'is heard in the end, when %i has a link that was cut amid the answer',
+    async (bridge) => {
+      const { network, server, known } = await cutOffWhileAsking()
+      network.connect(bridge, 2)
+      await network.run(40_000)
+      expect(known()).toBe(server.replica.digest)
+    },
+  )
+
+  it('is heard from another one, when the one that was asked has gone', async () => {
+    const { network, server, known } = await cutOffWhileAsking()
+    network.isolate(1)
+    await network.run(5_000)
+    network.connect(4, 2)
+    await network.run(40_000)
+    expect(known()).toBe(server.replica.digest)
+  })
+
+  it('is heard from whom there is a link to later, when nobody was there who knew', async () => {
+    const { network, server, known } = await cutOffWhileAsking()
+    network.isolate(0)
+    network.connect(4, 2)
+    await network.run(20_000)
+    network.cut(4, 2)
+    network.connect(0, 4)
+    await network.run(20_000)
+    expect(known()).toBe(server.replica.digest)
+  })
+})
+
 describe('an author whom nobody has vouched for yet', () => {
   it('is parked, does not hold up others, and is taken when it is vouched for', async () => {
     // 2 is known to 1 only; 0 meets 1 only.
