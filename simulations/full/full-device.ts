@@ -23,6 +23,8 @@ export interface FullDeviceOptions {
   /** Commits have become durable on the device. */
   readonly stored: (commits: readonly StoredCommit[]) => void
   readonly emit: (event: DeviceEvent) => void
+  /** Its store takes nothing any more. */
+  readonly storeFailed?: () => void
 }
 
 /** A machine as a backup has it. */
@@ -42,6 +44,8 @@ export class FullDevice {
   #runtime: MeshRuntime | undefined
   #operations: RecordOperations | undefined
   #stepMs = 0
+  /** How often it was started or ended. */
+  #lives = 0
   isFull = false
   /** What should not happen. */
   readonly failures: string[] = []
@@ -78,7 +82,8 @@ export class FullDevice {
     this.#stepMs += stepMs
   }
 
-  async start(): Promise<void> {
+  /** @returns false when it was ended before it ran */
+  async start(): Promise<boolean> {
     const { member, time, streams, spec } = this.#options
     const store = new DiskStore({
       disk: this.#disk,
@@ -88,6 +93,7 @@ export class FullDevice {
       isFull: () => this.isFull,
     })
     this.#store = store
+    const life = ++this.#lives
     const runtime = await MeshRuntime.open({
       store: this.#watched(store),
       keys: member.keys,
@@ -102,17 +108,22 @@ export class FullDevice {
           }),
       },
       emit: (event) => this.#options.emit(event),
-      storeFailed: () => {},
+      storeFailed: () => {
+        if (this.#store === store) this.#options.storeFailed?.()
+      },
       log: (level, code, message) => {
         if (level === 'error' && code !== 'DISK_FULL') this.failures.push(`${code}: ${message}`)
       },
     })
+    if (life !== this.#lives) return false
     this.#runtime = runtime
     this.#operations = new RecordOperations(runtime)
+    return true
   }
 
   /** The process ends in the middle of whatever it does. */
   crash({ power }: { readonly power: boolean }): void {
+    this.#lives += 1
     this.#store.die(power)
     void this.#runtime?.driver.stop()
     this.#runtime = undefined

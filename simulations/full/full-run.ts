@@ -1,5 +1,5 @@
 /** A run in full fidelity: a schedule, played with the production code. */
-import { isHavenError } from '../../src/core/errors.ts'
+import { HavenError, isHavenError } from '../../src/core/errors.ts'
 import type { StoredCommit } from '../../src/feed/commit-store.ts'
 import { bytesToHex } from '../../src/core/bytes.ts'
 import { decodeDescriptor } from '../../src/feed/descriptor.ts'
@@ -7,11 +7,12 @@ import { meshCollectionId } from '../../src/identity/names.ts'
 import { RandomStreams } from '../core/random-streams.ts'
 import { TraceHash } from '../core/trace-hash.ts'
 import { rest, VirtualTime } from '../core/virtual-time.ts'
-import type { Contact, Schedule } from '../schedule.ts'
+import type { Schedule } from '../schedule.ts'
+import { Faults } from './faults.ts'
 import { FullDevice, messageName } from './full-device.ts'
+import { LiveContacts } from './live-contacts.ts'
 import { foundSimulatedMesh } from './mesh-founding.ts'
 import type { SimulatedMesh } from './mesh-founding.ts'
-import { VirtualLink } from './virtual-link.ts'
 
 /** A commit of records has become durable on a device: on its author's own first. */
 export interface Arrival {
@@ -41,11 +42,9 @@ export class FullRun {
   readonly arrivals: Arrival[] = []
   readonly #schedule: Schedule
   readonly #mesh: SimulatedMesh
-  readonly #links = new Map<number, VirtualLink>()
+  readonly #contacts: LiveContacts
+  readonly faults: Faults
   readonly #refused = new Map<string, number>()
-  #bytes = 0
-  #frames = 0
-  #contacts = 0
 
   private constructor(schedule: Schedule, streams: RandomStreams) {
     this.#schedule = schedule
@@ -62,8 +61,18 @@ export class FullRun {
           streams,
           stored: (commits) => this.#stored(index, commits),
           emit: () => {},
+          storeFailed: () => this.faults.storeFailed(index),
         }),
     )
+    const { time, trace, devices } = this
+    this.faults = new Faults({ time, trace, streams, devices, contacts: () => this.#contacts })
+    this.#contacts = new LiveContacts({
+      time,
+      trace,
+      devices,
+      lossOf: (contact) => streams.stream(`loss/${contact}`),
+      mangle: (a, b, frame) => this.faults.mangle(a, b, frame),
+    })
   }
 
   /** All devices run, and know of each other. */
@@ -87,9 +96,8 @@ export class FullRun {
     this.trace.add(this.time.nowUs, this.streams.lastDraws())
     return {
       arrivals: this.arrivals,
-      bytes: this.#bytes + sum(this.#links.values(), ({ bytes }) => bytes),
-      frames: this.#frames + sum(this.#links.values(), ({ frames }) => frames),
-      contacts: this.#contacts,
+      ...this.#contacts.traffic,
+      contacts: this.#contacts.links,
       events: this.time.eventCount,
       traceHash: this.trace.finish(),
       refused: this.#refused,
@@ -130,9 +138,11 @@ export class FullRun {
   }
 
   #plan(): void {
-    const { contacts, writes, endUs } = this.#schedule
+    const { contacts, writes, faults, endUs } = this.#schedule
+    this.faults.plan(faults)
     for (const [index, contact] of contacts.entries())
-      if (contact.fromUs <= endUs) this.time.at(contact.fromUs, () => this.#meet(index, contact))
+      if (contact.fromUs <= endUs)
+        this.time.at(contact.fromUs, () => this.#contacts.begin(index, contact))
     for (const write of writes) {
       if (write.atUs > endUs) continue
       this.time.at(write.atUs, () => {
@@ -146,60 +156,13 @@ export class FullRun {
     // Of a length, and never the same twice.
     const value = JSON.stringify(`${this.time.nowUs}/${device}`.padEnd(Math.max(0, bytes - 2), '.'))
     try {
+      if (this.devices[device]!.runtime === undefined)
+        throw new HavenError('STOPPED', 'A device that does not run writes nothing.')
       await this.devices[device]!.write(record, field, value, urgent)
     } catch (error) {
       if (!isHavenError(error)) throw error
       this.#refused.set(error.code, (this.#refused.get(error.code) ?? 0) + 1)
     }
-  }
-
-  #meet(index: number, contact: Contact): void {
-    const { a, b, fromUs, toUs, link: profile } = contact
-    if (fromUs === toUs) {
-      this.#connect(index, contact)
-      this.#cutWhenQuiet(index, -1)
-      return
-    }
-    if (fromUs + profile.setupUs >= toUs) return
-    this.time.at(fromUs + profile.setupUs, () => this.#connect(index, contact))
-    this.time.at(toUs, () => this.#cut(index))
-    this.trace.add(this.time.nowUs, 'meet', a, b)
-  }
-
-  #connect(index: number, { a, b, link: profile }: Contact): void {
-    const [dialler, listener] = [this.devices[a]!, this.devices[b]!]
-    if (dialler.runtime === undefined || listener.runtime === undefined) return
-    this.#contacts += 1
-    this.trace.add(this.time.nowUs, 'connect', a, b)
-    const link = new VirtualLink({
-      time: this.time,
-      profile,
-      random: this.streams.stream(`loss/${index}`),
-      dialler: (end) => dialler.accept(end)!,
-      listener: (end) => listener.accept(end)!,
-      name: `contact-${index}`,
-    })
-    this.#links.set(index, link)
-  }
-
-  /** A contact of no length lasts until both have said what they have to say. */
-  #cutWhenQuiet(index: number, framesBefore: number): void {
-    this.time.at(this.time.nowUs, () => {
-      const link = this.#links.get(index)
-      if (link === undefined) return
-      if (link.isDown || (link.isQuiet && link.frames === framesBefore)) this.#cut(index)
-      else this.#cutWhenQuiet(index, link.frames)
-    })
-  }
-
-  #cut(index: number): void {
-    const link = this.#links.get(index)
-    if (link === undefined) return
-    this.#links.delete(index)
-    link.cut()
-    this.#bytes += link.bytes
-    this.#frames += link.frames
-    this.trace.add(this.time.nowUs, 'cut', index, link.bytes, link.frames)
   }
 
   #stored(device: number, commits: readonly StoredCommit[]): void {
@@ -213,10 +176,4 @@ export class FullRun {
       this.trace.add(this.time.nowUs, 'stored', device, message)
     }
   }
-}
-
-function sum<T>(items: Iterable<T>, of: (item: T) => number): number {
-  let total = 0
-  for (const item of items) total += of(item)
-  return total
 }

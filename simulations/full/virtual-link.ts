@@ -25,6 +25,8 @@ export interface VirtualLinkOptions {
   /** Changes frames on their way: what is delivered instead of one, in order. */
   readonly mangle?: ((frame: Uint8Array) => readonly Uint8Array[]) | undefined
   readonly name: string
+  /** Neither side can use it any more, for whatever reason but `cut`. */
+  readonly onDown?: (() => void) | undefined
 }
 
 interface Side {
@@ -124,8 +126,10 @@ export class VirtualLink {
     this.#inFlight += 1
     time.at(arrivesUs, () => {
       this.#inFlight -= 1
-      this.#isDown = true
       close(other, 'closed by the other side')
+      if (this.#isDown) return
+      this.#isDown = true
+      this.#options.onDown?.()
     })
     // Not in the middle of what asks for it.
     time.after(0, () => close(side, reason))
