@@ -10,11 +10,11 @@ import { printable } from './printable.ts'
  * It says no more than the clocks prove: what another device holds is what it was last heard to hold.
  */
 export function statusText(status: DeviceStatus, nowMs: number): string {
-  const { device, mesh, peers, notices } = status
+  const { device, site, mesh, peers, notices } = status
   if (device === null || mesh === null)
     return 'This device belongs to no mesh yet: run `haven init --mesh NAME` to found one, or `haven join CODE` to join one.'
   return [
-    `${nameOf(device)}, ${device.role} in ${nameOf(mesh)}`,
+    `${nameOf(device)}, ${device.role} in ${nameOf(mesh)}${site === null ? '' : `, used at ${printable(site)}`}`,
     ...safetyLines(status).map((line) => `  ${line}`),
     ...section('Devices', peerRows(peers, nowMs)),
     ...section('Collections', collectionRows(status)),
@@ -65,9 +65,11 @@ function missingText(peers: readonly PeerStatus[]): string[] {
 }
 
 function peerRows(peers: readonly PeerStatus[], nowMs: number): string[][] {
+  const areSitesKnown = peers.some(({ site }) => site !== null)
   return peers.map((peer) => [
     nameOf(peer.device),
     peer.device.role,
+    ...(areSitesKnown ? [printable(peer.site ?? '')] : []),
     peer.connected || peer.state === 'ERROR'
       ? stateText[peer.state]
       : lastSeenText(peer.lastSeen, nowMs),

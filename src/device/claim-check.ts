@@ -30,7 +30,7 @@ export class ClaimCheck {
   }
 
   async reach(feed: string, claim: Claim): Promise<Reach> {
-    const places = await Promise.all(claim.entries(feed).map((entry) => this.#placeOf(entry)))
+    const places = await Promise.all(claim.entries(feed).map((entry) => this.place(entry)))
     return {
       reach: reachOf(
         this.#replica.chain(feed),
@@ -57,11 +57,12 @@ export class ClaimCheck {
 
   /** Where the commits are that a claim ends with in a feed; undefined: not all are held here. */
   async endsOf(feed: string, claim: Claim): Promise<ChainPlace[] | undefined> {
-    const places = await Promise.all(claim.entries(feed).map((entry) => this.#placeOf(entry)))
+    const places = await Promise.all(claim.entries(feed).map((entry) => this.place(entry)))
     return places.includes(undefined) ? undefined : (places as ChainPlace[])
   }
 
-  #placeOf(entry: ClockEntry): Promise<ChainPlace | undefined> {
+  /** Where the commit is that an entry names; undefined: it is not held here. */
+  place(entry: ClockEntry): Promise<ChainPlace | undefined> {
     const key = `${entry.feed}/${entry.seq}/${entry.head}`
     const known = this.#places.get(key)
     if (known !== undefined) return known

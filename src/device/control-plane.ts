@@ -334,6 +334,12 @@ export class ControlPlane implements Authority {
     return sealed === undefined ? null : this.openText(sealed, factTypes.deviceName)
   }
 
+  /** Null: nobody has said where it is used, or this device can't read that. */
+  siteOf(device: string): string | null {
+    const sealed = this.#membership.siteOf(device)
+    return sealed === undefined ? null : this.openText(sealed, factTypes.site)
+  }
+
   get meshName(): string | null {
     const sealed = this.#membership.meshName
     return sealed === undefined ? null : this.openText(sealed, factTypes.meshName)

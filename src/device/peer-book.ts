@@ -148,6 +148,7 @@ export class PeerBook {
     return {
       device: info,
       name: info.name,
+      site: this.#control.siteOf(device),
       connected,
       state,
       behind: known?.behind ?? null,

@@ -44,6 +44,16 @@ test('names who lacks what, and what is missing here', () => {
   expect(text).toMatch(/new +clinician +not met yet +holds: not known/)
 })
 
+test('says where devices are used, if anybody has said', () => {
+  const text = statusTextOf({
+    site: 'North',
+    peers: [peer('pharmacy', { site: 'South' }), peer('new')],
+  })
+  expect(text).toMatch(/^triage, clinician in Camp North, used at North\n/)
+  expect(text).toMatch(/\n {2}pharmacy +clinician +South +in sync +holds the same\n/)
+  expect(text).toMatch(/\n {2}new +clinician {3} +in sync +holds the same$/)
+})
+
 test('promises nothing about devices that have not been heard', () => {
   const text = statusTextOf({
     peers: [peer('pharmacy', { connected: false, state: 'IDLE', behind: null, ahead: null })],
@@ -76,6 +86,7 @@ function peer(name: string, parts: Partial<PeerStatus> & { role?: 'admin' } = {}
   return {
     device: { id: 'a1'.repeat(32), name, role },
     name,
+    site: null,
     connected: true,
     state: 'COMPLETE',
     behind: 0,

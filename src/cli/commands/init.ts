@@ -10,10 +10,15 @@ export function addInit(program: Command, cli: Cli): void {
     .description('found a mesh, with this device as its first admin')
     .requiredOption('--mesh <name>', 'name of the mesh, such as that of the clinic')
     .option('--device <name>', 'name of this device (default: the name of the computer)')
-    .action(async (options: { mesh: string; device?: string }, command: Command) => {
+    .option('--site <name>', 'where this device is used, such as the name of the camp')
+    .action(async (options: { mesh: string; device?: string; site?: string }, command: Command) => {
       const globals = globalsOf(command, cli)
       await using device = await openDevice(cli, globals, { whileUp: alreadyMember })
-      const founded = await device.found({ meshName: options.mesh, deviceName: options.device })
+      const founded = await device.found({
+        meshName: options.mesh,
+        deviceName: options.device,
+        site: options.site,
+      })
       await print(cli, globals, { document: founded, text: foundedText(founded) })
     })
 }

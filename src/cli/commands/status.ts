@@ -74,6 +74,7 @@ function pause(ms: number, stop: AbortSignal): Promise<void> {
 /** Where there is no data directory there is no device, which is an answer and no failure. */
 const noStatus: DeviceStatus = {
   device: null,
+  site: null,
   mesh: null,
   peers: [],
   collections: {},

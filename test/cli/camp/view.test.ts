@@ -94,6 +94,7 @@ function peer(state: 'COMPLETE' | 'SYNCING'): DeviceStatus['peers'][number] {
   return {
     device: other,
     name: other.name,
+    site: null,
     connected: true,
     state,
     behind: 0,
