@@ -69,21 +69,21 @@ export async function mergeChain(
   }
   const fresh = left.filter(({ id }) => isNew.get(id) === true)
   if (fresh.length === 0) return tips.chain
-  const held = await heldAround(chain, incoming, fresh, rows)
+  const range = linksAround(tips.chain, fresh[0]!.seq - 1, fresh.at(-1)!.seq)
+  const held = await heldIn(range, chain, incoming, rows)
   if (held === undefined) return chainOfAll(rows)
   const wasLeft = new Set(tips.left)
   const placed = open.map(({ link }) => link).filter((link) => !wasLeft.has(link))
   return growChain(tips.chain, fresh, [...held, ...placed]).chain
 }
 
-/** The links of the chain around places inside it; undefined when the store has others there, or not all. */
-async function heldAround(
+/** The links of what the chain had in a range; undefined when the store had others there, or not all. */
+async function heldIn(
+  { from, to }: { readonly from: number; readonly to: number },
   chain: FeedChain,
   incoming: readonly Incoming[],
-  fresh: readonly Link[],
   rows: FeedRows,
 ): Promise<Link[] | undefined> {
-  const { from, to } = linksAround(chain, fresh[0]!.seq - 1, fresh.at(-1)!.seq)
   const cameNow = new Set(incoming.flatMap(({ link, isNew }) => (isNew ? [shortIdOf(link)] : [])))
   const links: Link[] = []
   const counts = new Map<number, number>()
@@ -114,7 +114,7 @@ export async function chainOfAll(rows: FeedRows): Promise<FeedChain> {
     const left = new Set(grown.left)
     chain = grown.chain
     const last = page.at(-1)?.seq ?? 0
-    const { from } = linksAround(chain, last, last + 1)
+    const { from } = linksAround(chain, last - 1, last + 1)
     known = [...known, ...links].filter((link) => link.seq >= from && !left.has(link))
   }
   return chain
