@@ -11,6 +11,8 @@ export interface ConversationOptions {
   /** The server's id. */
   readonly device: string
   readonly address: string
+  /** How long to wait at least where there is nothing to send, because each exchange costs something. */
+  readonly paceMs?: (() => number) | undefined
 }
 
 export class Conversation {
@@ -65,7 +67,7 @@ export class Conversation {
   }
 
   async #goOn(): Promise<never> {
-    const { posts, pace } = this.#options
+    const { posts, pace, paceMs } = this.#options
     for (;;) {
       this.#hasNews = false
       const question = await this.#asker.ask(pace.budget)
@@ -73,7 +75,8 @@ export class Conversation {
       const answer = await posts.exchange(question)
       const tookMs = performance.now() - startedMs
       const outlook = await this.#asker.answered(answer)
-      await this.#rest(pace.ended(tookMs, outlook))
+      const restMs = pace.ended(tookMs, outlook)
+      await this.#rest(outlook === 'more' ? restMs : Math.max(restMs, paceMs?.() ?? 0))
     }
   }
 

@@ -225,7 +225,7 @@ export class Uplink {
 
   /** In plain requests, until they end or a WebSocket gets through. @returns why it ended */
   async #converse(address: string): Promise<string> {
-    const { server, startAsking } = this.#options
+    const { server, startAsking, paceMs } = this.#options
     const pace = this.#pace
     const signal = this.#stop.signal
     const posts = await ServerPosts.open({ ...this.#options, address, signal })
@@ -235,7 +235,14 @@ export class Uplink {
     }
     this.#status = this.#stateOf('connected', { address, carrier: 'post' })
     const { device } = server
-    const conversation = new Conversation({ posts, pace, startAsking, device, address })
+    const conversation = new Conversation({
+      posts,
+      pace,
+      startAsking,
+      device,
+      address,
+      paceMs,
+    })
     this.#close = (reason) => conversation.close(reason)
     const isOver = new AbortController()
     try {

@@ -8,7 +8,7 @@ export interface PlainProxy {
   /** Bodies of the requests to a path, in their order. */
   bodies(path: string): Buffer[]
   /** From now on WebSockets get through as well. */
-  letUpgrade(): void
+  letUpgrade(options?: { readonly cutAfterMs: number }): void
   /** From now on the answers of so many requests to a path are lost. */
   loseAnswers(path: string, count: number): void
 }
@@ -18,6 +18,7 @@ export async function plainProxy(server: string): Promise<PlainProxy> {
   const said = new Map<string, Buffer[]>()
   const losing = new Map<string, number>()
   let isOpen = false
+  let cutAfterMs: number | undefined
   const proxy = createServer((request, response) => {
     void (async () => {
       const body = await bodyOf(request)
@@ -51,6 +52,7 @@ export async function plainProxy(server: string): Promise<PlainProxy> {
         ([name, value]) => `${name}: ${String(value)}`,
       )
       socket.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join('\r\n')}\r\n\r\n`)
+      if (cutAfterMs !== undefined) setTimeout(() => far.destroy(), cutAfterMs)
       far.write(head)
       socket.write(first)
       far.on('error', () => socket.destroy())
@@ -69,7 +71,10 @@ export async function plainProxy(server: string): Promise<PlainProxy> {
   return {
     address: await listening(proxy),
     bodies: (path) => said.get(path) ?? [],
-    letUpgrade: () => (isOpen = true),
+    letUpgrade(options) {
+      isOpen = true
+      cutAfterMs = options?.cutAfterMs
+    },
     loseAnswers: (path, count) => losing.set(path, count),
   }
 }
