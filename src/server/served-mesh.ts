@@ -135,10 +135,8 @@ export class ServedMesh {
     const handler = this.#runtime.driver.accept(link)
     return {
       received: (frame) => {
-        this.#quota.sent(device, frame.length)
-        this.#contacts?.heard(device)
-        this.#receivedBytes += frame.length
         handler.received(frame)
+        this.#heard(device, frame.length)
       },
       writable: () => handler.writable(),
       closed: (reason) => handler.closed(reason),
@@ -149,14 +147,18 @@ export class ServedMesh {
   async answer(device: string, address: string, question: readonly Uint8Array[]): Promise<Answer> {
     const driver = this.#runtime?.driver
     if (driver === undefined) return { code: this.#failure?.code ?? 'STOPPED', frames: [] }
-    for (const frame of question) {
-      this.#quota.sent(device, frame.length)
-      this.#receivedBytes += frame.length
-    }
-    this.#contacts?.heard(device)
     const answer = await answerQuestion(driver, { device, address }, question)
+    for (const frame of question) this.#heard(device, frame.length)
     // It may have shown its certificate only now.
     return this.#lacksRight(device) ? { code: 'NOT_ALLOWED', frames: [] } : answer
+  }
+
+  /** Written down of members alone: there is no end of strangers, and nothing of theirs is stored. */
+  #heard(device: string, bytes: number): void {
+    this.#receivedBytes += bytes
+    if (this.#runtime?.control.isMember(device) !== true) return
+    this.#quota.sent(device, bytes)
+    this.#contacts?.heard(device)
   }
 
   /** The server is a member by another chain now: the mesh was registered again. */

@@ -151,7 +151,7 @@ test(
     await place.json('server', 'server', 'remove', mesh, '--yes')
     expect(await meshesOf(place)).toEqual([])
   },
-  2 * minuteMs,
+  4 * minuteMs,
 )
 
 test(
@@ -183,5 +183,5 @@ test(
     await place.json('new', 'server', 'restore', file)
     expect(await meshesOf(place, 'new')).toHaveLength(1)
   },
-  minuteMs,
+  2 * minuteMs,
 )

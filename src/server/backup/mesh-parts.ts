@@ -43,10 +43,25 @@ export async function* meshParts(
       const follow = read.filter((commit) => walk.follows(placeOf(commit)))
       if (follow.length === 0) break
       counts.commits += follow.length
-      yield commitsPart(follow)
+      // Of a feed that has forked, many may be at one place.
+      for (const some of inParts(follow)) yield commitsPart(some)
     }
   }
   yield meshEndPart(counts)
+}
+
+function* inParts(commits: readonly StoredCommit[]): Generator<StoredCommit[]> {
+  let some: StoredCommit[] = []
+  let bytes = 0
+  for (const commit of commits) {
+    some.push(commit)
+    bytes += commit.ciphertext.length
+    if (bytes < partBytes) continue
+    yield some
+    some = []
+    bytes = 0
+  }
+  if (some.length > 0) yield some
 }
 
 function placeOf({ seq, id, header }: StoredCommit) {
