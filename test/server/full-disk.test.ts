@@ -41,4 +41,30 @@ describe.skipIf(probe === undefined)('a server on a full disk', () => {
     const { status } = await fetch(`${server.server.address}/readyz`)
     expect(status).toBe(200)
   }, 180_000)
+
+  test('begins to serve again when there is room, also when it was started without any', async () => {
+    const disk = (await smallDisk('48m'))!
+    onTestFinished(() => disk.unmount())
+    const server = await TestServer.start({ dataDir: join(disk.path, 'server') })
+    const mesh = await TestMesh.found()
+    await register(mesh.founder, server)
+    const first = await bridged(mesh.founder, server)
+    await mesh.founder.set('first', { x: '1' })
+    const session = () => mesh.founder.runtime.driver.engine.sessionWith(server.server.keys.device)
+    await until(() => session()?.ahead === 0)
+    first.cut()
+    await server.server.close()
+    await disk.fill()
+    await server.start()
+    for (let i = 0; i < 40; i++)
+      await mesh.founder.set(`r${i}`, {
+        x: JSON.stringify(randomBytes(200_000).toString('base64')),
+      })
+    await bridged(mesh.founder, server).catch(() => undefined)
+    await until(async () => (await fetch(`${server.server.address}/readyz`)).status === 503, 60_000)
+    await disk.makeRoom()
+    await until(async () => (await fetch(`${server.server.address}/readyz`)).status === 200, 30_000)
+    await bridged(mesh.founder, server)
+    await until(() => session()?.ahead === 0, 60_000)
+  }, 180_000)
 })
