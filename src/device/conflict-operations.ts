@@ -129,8 +129,12 @@ export class ConflictOperations {
     { causal }: Collection,
     { live, edits }: SeenRecord,
   ): NonNullable<Conflict['changes']> {
-    const isUnknown = (place: { writer: string; seq: number }): boolean =>
-      !values.every((by) => causal.isInPast(place, by))
+    const isUnknown = (place: { writer: string; feed: string; seq: number }): boolean =>
+      !values.every(
+        (by) =>
+          causal.isInPast(place, by) &&
+          !by.unseen.some(({ feed, seq }) => feed === place.feed && seq === place.seq),
+      )
     const written = live
       .filter(({ field }) => field !== '' && !isReserved(field))
       .filter(isUnknown)

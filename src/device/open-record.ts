@@ -1,5 +1,6 @@
 /** A record as a form has it: what it showed, and what a person changes in it. */
 import { HavenError } from '../core/errors.ts'
+import { nothingSeen } from '../records/record-version.ts'
 import { applyTextChanges } from '../records/text-changes.ts'
 import { checkedChange } from '../records/text.ts'
 import type {
@@ -63,9 +64,6 @@ type Save = (
   changes: readonly RecordChange[],
   options: { urgent?: boolean | undefined; seen: RecordVersionToken },
 ) => Promise<WriteResult>
-
-/** Nothing had been seen of the record: `{}`, as a version. */
-const nothingSeen: RecordVersionToken = Buffer.from([1, 0]).toString('base64url')
 
 const emptyText: JsonText = '""'
 const emptyList: JsonText = '[]'

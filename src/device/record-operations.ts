@@ -6,11 +6,16 @@ import type { Lane } from '../feed/descriptor.ts'
 import { exportLines, isPartOfId } from '../records/export-lines.ts'
 import { compactJson } from '../records/json-text.ts'
 import type { LiveWrite, RecordView as SeenRecord } from '../records/visibility.ts'
-import { writesFor } from '../records/changes.ts'
+import { unseenDeletions, writesFor } from '../records/changes.ts'
 import type { Reading } from '../records/reading.ts'
 import { assertTexts, textWrites } from '../records/text-writes.ts'
 import type { TextWrites } from '../records/text-writes.ts'
-import { versionFromToken, versionOf, versionToken } from '../records/record-version.ts'
+import {
+  versionFromToken,
+  versionOf,
+  versionsFromTokens,
+  versionToken,
+} from '../records/record-version.ts'
 import type {
   ConflictValue,
   DeviceRef,
@@ -104,7 +109,7 @@ export class RecordOperations {
       deleted: view.deleted,
       resurrected: view.resurrected,
       links: await linksOf(collection, id, view),
-      version: versionToken(versionOf(state!)),
+      version: versionToken(versionOf(state!), { collection: collection.id, id }),
     }
   }
 
@@ -132,7 +137,10 @@ export class RecordOperations {
   ): Promise<WriteResult> {
     const checked = changes.map((change) => checkedChange(id, change))
     if (checked.length === 0) throw new HavenError('USAGE', 'Say what is to be changed.')
-    const version = seen === undefined ? undefined : versionFromToken(seen)
+    const version =
+      seen === undefined
+        ? undefined
+        : versionFromToken(seen, { collection: this.#runtime.collectionId(name), id })
     const splices = checked.filter((change) => change.op === 'text')
     const whole = checked.filter((change) => change.op !== 'text')
     const shown = new Map(
@@ -148,9 +156,20 @@ export class RecordOperations {
             'There is no such record here, or it is deleted already.',
           )
         }
+        // Who takes something away wants no empty record. A form may not have heard of a deletion yet.
+        const isFormOfDeleted = view.deleted && version !== undefined
+        if (!view.exists && !isFormOfDeleted && checked.every((one) => takesAway(one, view)))
+          throw notFound()
         const writes = writesFor(view, whole, { reading, seen: version })
         assertTexts(view, writes, reading)
-        return textWrites(view, writes, { reading, splices, shown })
+        const overruled = unseenDeletions(view, version)
+        const anew = view.withoutTexts && overruled.length === 0
+        const planned = textWrites(view, writes, { reading, splices, shown, anew })
+        const isSaid = planned.writes.some(({ unseen = [] }) => unseen.length > 0)
+        if (overruled.length === 0 || isSaid || !planned.texts.some(changesText)) return planned
+        // An edit of text can't say what it did not know of. This brings the record back whole, and takes no deletion back.
+        const back = { field: '', op: 'restore', value: undefined, unseen: overruled }
+        return { ...planned, writes: [...planned.writes, back] }
       },
       // What stood beside it in the same commit could not be named as unseen.
       alone: version !== undefined,
@@ -163,7 +182,7 @@ export class RecordOperations {
     b: string,
   ): Promise<'before' | 'after' | 'equal' | 'concurrent'> {
     const collection = await this.#collection(name)
-    return collection.compare(versionFromToken(a), versionFromToken(b))
+    return collection.compare(...versionsFromTokens(a, b))
   }
 
   async #write(
@@ -219,6 +238,17 @@ export class RecordOperations {
     const device = authorOf(this.#runtime, write.feed)
     return { value: write.value, device, time: rfc3339(write.time.ms) }
   }
+}
+
+function changesText({ edit }: TextWrites['texts'][number]): boolean {
+  if ('to' in edit) return edit.from !== edit.to
+  return (edit.remove ?? 0) > 0 || (edit.insert ?? '') !== ''
+}
+
+/** Where there is no record, nothing comes of it. */
+function takesAway(change: RecordChange, { deleted }: SeenRecord): boolean {
+  if (change.op === 'put') return change.value === undefined
+  return change.op === 'remove' || (change.op === 'restore' && !deleted)
 }
 
 /** In FHIR, years have four digits. */

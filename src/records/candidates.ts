@@ -106,9 +106,17 @@ export interface Fate {
   readonly overruled: readonly Candidate[]
   /** Where only a part is shown, because the record was re-created: whether this is. */
   readonly shows: ((one: Candidate) => boolean) | undefined
+  /** Nobody has edited its texts since it was deleted: if it was re-created, it is without them. */
+  readonly withoutTexts: boolean
 }
 
-const untouched: Fate = { deleted: false, resurrected: false, overruled: [], shows: undefined }
+const untouched: Fate = {
+  deleted: false,
+  resurrected: false,
+  overruled: [],
+  shows: undefined,
+  withoutTexts: false,
+}
 
 /** The last commit of a writer that edited text or other free types of the record. */
 export interface EditPlace extends Place {
@@ -141,7 +149,8 @@ export function fateOf(
   const uncoveredEdits = edits.filter(
     (edit) => !deletes.some((by) => seesEdit(by, edit, causality)),
   )
-  if (uncovered.length === 0 && uncoveredEdits.length === 0) return { ...untouched, deleted: true }
+  if (uncovered.length === 0 && uncoveredEdits.length === 0)
+    return { ...untouched, deleted: true, withoutTexts: true }
   const liveDeletes = ofRecord.live.filter(counts)
   const overruled = liveDeletes.filter(
     (deletion) =>
@@ -150,7 +159,11 @@ export function fateOf(
   )
   if (overruled.length > 0) return { ...untouched, resurrected: true, overruled }
   const shown = new Set(uncovered)
-  return { ...untouched, shows: (one) => shown.has(one) }
+  return {
+    ...untouched,
+    shows: (one) => shown.has(one),
+    withoutTexts: uncoveredEdits.length === 0,
+  }
 }
 
 /** Within one commit there is no saying which came first. */

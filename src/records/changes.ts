@@ -6,7 +6,7 @@ import type { Reading } from './reading.ts'
 import { unseenSince, type RecordVersion } from './record-version.ts'
 import { elementKey } from './slots.ts'
 import type { LiveWrite, RecordView } from './visibility.ts'
-import type { PlannedWrite } from './writes.ts'
+import type { PlannedWrite, UnseenPlace } from './writes.ts'
 
 /** JSON as text, without insignificant white space. */
 export type Change =
@@ -68,6 +68,15 @@ export function writesFor(
   })
 }
 
+/** The deletions that a record shows as deleted by, and that came after what somebody had before them. */
+export function unseenDeletions(view: RecordView, seen: RecordVersion | undefined): UnseenPlace[] {
+  if (seen === undefined || !view.deleted) return []
+  return unseenSince(
+    seen,
+    view.live.filter(({ op }) => op === 'delete'),
+  )
+}
+
 type Put = Extract<Change, { op: 'put' }>
 
 interface By {
@@ -94,7 +103,7 @@ function writesOfField(
   const { strategy } = reading.ruleOf(view.id, field)
   switch (change.op) {
     case 'put':
-      if (strategy === 'counter') return [counterPut(view, { field, value: change.value, ...by })]
+      if (strategy === 'counter') return counterPut(view, { field, value: change.value, ...by })
       if (strategy === 'set') return setPut(view, change, by)
       if (strategy === 'text') assertTextUnchanged(view, change, by)
       return [{ field, op: 'put', value: change.value }]
@@ -102,7 +111,7 @@ function writesOfField(
       return [{ field, op: 'keep', value: `[${change.values.join(',')}]` }]
     case 'count':
       if (strategy !== 'counter') throw otherStrategy(field, 'counter', 'haven set')
-      return [{ field, op: 'count', value: String(change.delta) }]
+      return change.delta === 0 ? [] : [{ field, op: 'count', value: String(change.delta) }]
     case 'add':
     case 'remove':
     default:
@@ -135,13 +144,13 @@ function counterPut(
     readonly reading: Reading
     readonly seen: RecordVersion | undefined
   },
-): PlannedWrite {
+): PlannedWrite[] {
   const counts = view.live.filter((one) => one.op === 'count' && isOf(field, one, view, reading))
   const wanted = integerOf(value)
   if (value !== undefined && wanted === undefined) {
     throw new HavenError('INVALID_VALUE', 'A counter counts whole numbers.')
   }
-  if (counts.length === 0) return { field, op: 'put', value }
+  if (counts.length === 0) return [{ field, op: 'put', value }]
   if (seen !== undefined && unseenSince(seen, counts).length > 0) {
     throw new HavenError(
       'CONFLICT_CHANGED',
@@ -155,9 +164,10 @@ function counterPut(
     )
   }
   const shown = integerOf(view.fields.get(field))
-  if (shown !== undefined) return { field, op: 'count', value: String(wanted - shown) }
+  if (shown === wanted) return []
+  if (shown !== undefined) return [{ field, op: 'count', value: String(wanted - shown) }]
   const counted = view.counted.get(field)
-  if (counted !== undefined) return { field, op: 'put', value: String(wanted - Number(counted)) }
+  if (counted !== undefined) return [{ field, op: 'put', value: String(wanted - Number(counted)) }]
   throw new HavenError(
     'INVALID_VALUE',
     'The record is deleted, and its counter would go on from what was counted. Add to it with haven count, and look at it then.',

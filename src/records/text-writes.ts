@@ -28,6 +28,7 @@ export interface TextWrites {
  *
  * @param options.splices - further edits
  * @param options.shown - by field the JSON text that its author had before them, where that may be older than what is shown now
+ * @param options.anew - its author sees none of the letters that are there: those of a record that was deleted
  * @throws HavenError `INVALID_VALUE` where a splice is of a field that is no text
  */
 export function textWrites(
@@ -37,10 +38,12 @@ export function textWrites(
     reading,
     splices = [],
     shown = new Map(),
+    anew = view.withoutTexts,
   }: {
     readonly reading: Reading
     readonly splices?: readonly TextSplice[]
     readonly shown?: ReadonlyMap<string, string>
+    readonly anew?: boolean
   },
 ): TextWrites {
   const isText = (field: string): boolean => reading.ruleOf(view.id, field).strategy === 'text'
@@ -56,7 +59,7 @@ export function textWrites(
     if (planned.some(({ field, op }, at) => at > index && field === write.field && op === 'put')) {
       continue
     }
-    const from = shown.get(write.field)
+    const from = anew ? undefined : shown.get(write.field)
     const put = putOf(view, write.field)
     texts.push({
       field: write.field,
@@ -73,7 +76,7 @@ export function textWrites(
       )
     }
     const put = putOf(view, field)
-    texts.push({ field, edit: { at, remove, insert }, put: textOf(put?.value) })
+    texts.push({ field, edit: { at, remove, insert }, put: textOf(put?.value), anew })
     const isTakenBack = writes.some((write) => write.field === field && write.op === 'put')
     if (put !== undefined && !isTakenBack) writes.push({ field, op: 'put', value: undefined })
   }

@@ -39,6 +39,8 @@ export interface FieldTextEdit {
   readonly edit: TextEdit
   /** A value that was put before the field became a text: shown while the text is empty, and moved into it by its first edit. */
   readonly put?: string | undefined
+  /** What stands there goes: the edit is of an empty text. */
+  readonly anew?: boolean | undefined
 }
 
 /**
@@ -59,8 +61,9 @@ export function textEdit(
   const updates: Uint8Array[] = []
   doc.on('update', (update: Uint8Array) => updates.push(update))
   doc.transact(() => {
-    for (const { field, edit, put = '' } of edits) {
+    for (const { field, edit, put = '', anew = false } of edits) {
       const text = doc.getText(field)
+      if (anew && text.length > 0) text.delete(0, text.length)
       const shown = text.toJSON()
       const changes = changesFor(edit, shown === '' ? put : shown)
       if (shown === '') write(text, moveIn(put, changes))

@@ -22,7 +22,7 @@ import { acceptedWrites } from './record-state.ts'
 import type { AcceptedWrite, RecordState } from './record-state.ts'
 import { isReserved } from './reserved-fields.ts'
 import { textsOf } from './text.ts'
-import { isKnownOp, isOfElement, type WriterId } from './writes.ts'
+import { isKnownOp, isOfElement, type UnseenPlace, type WriterId } from './writes.ts'
 
 export type { Causality } from './candidates.ts'
 
@@ -39,6 +39,8 @@ export interface LiveWrite {
   readonly time: HybridTime
   readonly schemaVersion: number
   readonly actor: string
+  /** Places in its causal past that its author had not before them. */
+  readonly unseen: readonly UnseenPlace[]
 }
 
 /** One of the values that do not agree, in the terms of the reading. */
@@ -83,6 +85,8 @@ export interface RecordView {
   readonly live: readonly LiveWrite[]
   /** Of text and other free types, sorted by writer. */
   readonly edits: readonly EditPlace[]
+  /** Its texts are those of a record that was deleted: none of them shows, and who writes one begins anew. */
+  readonly withoutTexts: boolean
 }
 
 /** Clocks are set by hand: what is further ahead of this device's own is taken for wrong. */
@@ -119,6 +123,7 @@ export function viewRecord(
       .toSorted(compareCandidates)
       .map(liveWrite),
     edits,
+    withoutTexts: fate.withoutTexts,
   }
 }
 
@@ -448,7 +453,7 @@ class Viewer {
     raw: ReadonlyMap<string, FieldCandidates>,
   ): void {
     const names = this.#reading.textFieldsOf(this.#state.id)
-    if (names.length === 0 || !hasFreeTypes(this.#state)) return
+    if (names.length === 0 || this.#fate.withoutTexts || !hasFreeTypes(this.#state)) return
     for (const [field, text] of textsOf(this.#state, names)) {
       if (text === '' && values.has(field)) continue
       const json = JSON.stringify(text)
@@ -562,5 +567,6 @@ function liveWrite({ write, by }: Candidate): LiveWrite {
     time,
     schemaVersion,
     actor,
+    unseen: write.unseen,
   }
 }

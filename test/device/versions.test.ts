@@ -49,7 +49,8 @@ test('a version of what is not here yet is after what is, or beside it, and chan
   const later = await versionOf(b)
   // Here nobody has heard of what is in it: who wrote it may have seen what is known here, or not.
   expect(await a.operations.compare('records', known, later)).toBe('before')
-  const elsewhere = versionToken(new Map([['ee'.repeat(16), 7]]))
+  const { id: collection } = await a.collection()
+  const elsewhere = versionToken(new Map([['ee'.repeat(16), 7]]), { collection, id: 'r' })
   expect(await a.operations.compare('records', known, elsewhere)).toBe('concurrent')
   await meet(a, b)
   expect(await a.operations.compare('records', later, await versionOf(a))).toBe('equal')

@@ -167,6 +167,7 @@ export function recordVectors() {
           [feed, 300],
           [branch, 4],
         ]),
+        { collection: 'cd'.repeat(16), id: 'Patient/1' },
       ),
     },
   }

@@ -2,7 +2,9 @@ import { fc, test } from '@fast-check/vitest'
 import { describe, expect } from 'vitest'
 import {
   compareVersions,
+  nothingSeen,
   versionFromToken,
+  versionsFromTokens,
   versionToken,
   type RecordVersion,
 } from '../../src/records/record-version.ts'
@@ -57,6 +59,7 @@ describe('of two versions of a record', () => {
   })
 })
 
+const record = { collection: 'aa'.repeat(16), id: 'Patient/1' }
 const anyWriter = fc.oneof(
   fc.uint8Array({ minLength: 16, maxLength: 16 }),
   fc.uint8Array({ minLength: 32, maxLength: 32 }),
@@ -67,18 +70,37 @@ const anyVersion = fc
 
 describe('the token of a version', () => {
   test.prop([anyVersion])('is text that can be handed back', (version) => {
-    const token = versionToken(version)
+    const token = versionToken(version, record)
     expect(token).toMatch(/^[\w-]+$/)
-    expect(versionFromToken(token)).toEqual(version)
+    expect(versionFromToken(token, record)).toEqual(version)
+    expect(versionsFromTokens(token, nothingSeen)).toEqual([version, new Map()])
+  })
+
+  test('is of one record', () => {
+    const usage = expect.objectContaining({ code: 'USAGE' }) as Error
+    const token = versionToken(new Map([['ab'.repeat(16), 3]]), record)
+    for (const other of [
+      { ...record, id: 'Patient/2' },
+      { ...record, collection: 'cc'.repeat(16) },
+    ]) {
+      expect(() => versionFromToken(token, other)).toThrow(usage)
+      expect(() => versionsFromTokens(token, versionToken(new Map(), other))).toThrow(usage)
+      expect(versionFromToken(nothingSeen, other)).toEqual(new Map())
+    }
+    // Without a record it can only say that nothing was seen.
+    const unbound = Buffer.from([1, 1, 1, 0xab, 3]).toString('base64url')
+    expect(() => versionFromToken(unbound, record)).toThrow(usage)
   })
 
   test.each(['', 'Ag', 'AQE', 'not a token', 'AQEQ', 'AQAA'])('is not %j', (token) => {
-    expect(() => versionFromToken(token)).toThrow(expect.objectContaining({ code: 'USAGE' }))
+    expect(() => versionFromToken(token, record)).toThrow(
+      expect.objectContaining({ code: 'USAGE' }),
+    )
   })
 
   test.prop([fc.string()])('is refused or taken, and nothing else happens', (text) => {
     try {
-      expect(versionFromToken(text)).toBeInstanceOf(Map)
+      expect(versionFromToken(text, record)).toBeInstanceOf(Map)
     } catch (error) {
       expect(error).toMatchObject({ code: 'USAGE' })
     }
