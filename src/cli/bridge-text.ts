@@ -2,6 +2,7 @@ import type { BridgeStatus, ServerStatus } from '../device/api.ts'
 import { countText, durationText } from './amounts.ts'
 import { budgetLine } from './budget.ts'
 import { nameOf } from './event-text.ts'
+import { timeText } from './moment-text.ts'
 import { printable } from './printable.ts'
 
 /** `haven bridge status` for people. */
@@ -35,6 +36,11 @@ export function serverLines(server: ServerStatus, nowMs: number): string[] {
           `    ${server.state === 'connected' ? 'It says' : 'Last time'}: ${printable(server.problem.message)} (${printable(server.problem.code)})`,
         ]),
     `    ${heldLine(server)}`,
+    ...(server.lost === null
+      ? []
+      : [
+          `    It has lost ${countText(server.lost.commits, 'commit')} that it had held, since ${timeText(server.lost.since, nowMs)}; devices that have them send them again. (SERVER_LOST_DATA)`,
+        ]),
   ]
 }
 

@@ -569,6 +569,8 @@ export interface ServerStatus {
   nextTry: string | null
   /** Why the last try, or the last connection, ended. */
   problem: { code: string; message: string } | null
+  /** What it had said that it held, and does not any more: it was put back to an older state. */
+  lost: { commits: number; since: string } | null
   /** As for every other device. */
   behind: number | null
   ahead: number | null

@@ -4,8 +4,9 @@ import { HavenError, isHavenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { BudgetLeft, DataBudget } from '../bridge/data-budget.ts'
 import { Uplink } from '../bridge/uplink.ts'
+import { lostAfter } from '../sync/lost-claims.ts'
 import { watchNetwork } from '../mesh/network-watch.ts'
-import type { BridgeStatus, Notice, ServerStatus } from './api.ts'
+import type { BridgeStatus, DeviceInfo, Notice, ServerStatus } from './api.ts'
 import { BridgeSettings } from './bridge-settings.ts'
 import { askerOver } from './exchange.ts'
 import type { MeshRuntime } from './mesh-runtime.ts'
@@ -35,6 +36,14 @@ const budgetUsed = ({ untilMs }: BudgetLeft): Notice => ({
 const budgetUrgent = ({ untilMs }: BudgetLeft): Notice => ({
   code: 'BUDGET_URGENT',
   message: `Of the budget for uplinks only the reserve is left: until ${rfc3339(untilMs)}, only what is urgent goes to servers and comes from them.`,
+})
+
+/** Several processes that are one server may not all have heard of everything at once. */
+const doubtMs = 60_000
+
+const dataLost = (server: DeviceInfo, lost: NonNullable<ServerStatus['lost']>): Notice => ({
+  code: 'SERVER_LOST_DATA',
+  message: `The server ${server.name ?? server.id.slice(0, 8)} says since ${lost.since} that it lacks ${lost.commits === 1 ? 'a commit' : `${lost.commits} commits`} that it had held. Devices that have them send them again by themselves; tell who runs the server.`,
 })
 
 const countEveryMs = 1_000
@@ -181,6 +190,8 @@ export class Bridging {
       })
     }
     if (servers.some(({ problem }) => problem?.code === full.code)) notices.push(full)
+    for (const { device, lost } of this.#servers())
+      if (lost !== null) notices.push(dataLost(device, lost))
     const portal = servers.find(({ problem }) => problem?.code === 'CAPTIVE_PORTAL')?.problem
     if (portal != null) notices.push(portal)
     return notices
@@ -271,10 +282,26 @@ export class Bridging {
       since: uplink === undefined ? null : rfc3339(uplink.sinceMs),
       nextTry: uplink?.nextMs === undefined ? null : rfc3339(uplink.nextMs),
       problem: (this.#isFull(server) ? full : uplink?.problem) ?? null,
+      lost: this.#lostBy(server),
       behind,
       ahead,
       lastSeen,
     }
+  }
+
+  /** What it had acknowledged and does not hold now, as far as is known. */
+  #lostBy(server: string): ServerStatus['lost'] {
+    const { engine } = this.#options.runtime.driver
+    const theirs = engine.sessionWith(server)?.theirs
+    const remembered = engine.book.entries.get(server)?.lost
+    const lost =
+      theirs === undefined || remembered === undefined
+        ? remembered
+        : lostAfter(remembered, undefined, theirs, undefined)
+    if (lost?.sinceMs === undefined) return null
+    const agoMs = this.#options.clock.nowMs() - lost.sinceMs
+    if (agoMs >= 0 && agoMs < doubtMs) return null
+    return { commits: lost.commits, since: rfc3339(lost.sinceMs) }
   }
 
   /** Facts, rights or what a person said are other than before: uplinks come and go. */

@@ -18,6 +18,8 @@ import {
   readEntries,
 } from '../feed/vector-clock.ts'
 import type { ClockEntry, VectorClock } from '../feed/vector-clock.ts'
+import { allInDoubt, lostAfter, readLostClaims, writeLostClaims } from './lost-claims.ts'
+import type { LostClaims } from './lost-claims.ts'
 import { readOlderClaims, withOlder, writeOlderClaims } from './older-claims.ts'
 import type { OlderClaim } from './older-claims.ts'
 import type { ClockBody } from './section.ts'
@@ -57,6 +59,8 @@ export interface BookEntry {
   outdatedUpTo: number
   /** The clock of such an announcement, for others that have not heard the newer one. */
   outdated: { readonly digest: string; readonly clock: VectorClock } | undefined
+  /** What it had said that it held, and does not by `known`. */
+  lost: LostClaims | undefined
 }
 
 const ownClocksKept = 16
@@ -107,6 +111,7 @@ export class ClockBook {
     this.#gossipDigest = undefined
     if (isOfAnotherIncarnation(announcement, old)) {
       // What it held then it may have lost.
+      entry.lost = allInDoubt(entry.lost, entry.known?.clock)
       entry.known = undefined
       entry.older = []
       entry.outdatedUpTo = -1
@@ -126,11 +131,22 @@ export class ClockBook {
     else if (digest !== entry.known?.digest) entry.outdated = { digest, clock }
   }
 
-  /** A clock of a device became known, with its body. */
-  learned(device: string, digest: string, clock: VectorClock, said: Said): void {
+  /**
+   * A clock of a device became known, with its body.
+   *
+   * @param isNewest - it is known to be newer than what was known before
+   */
+  learned(
+    device: string,
+    digest: string,
+    clock: VectorClock,
+    said: Said,
+    isNewest: boolean = true,
+  ): void {
     const entry = this.#entry(device)
     if (entry === undefined) return
     const { known } = entry
+    entry.lost = lostAfter(entry.lost, known?.clock, clock, isNewest ? said.timeMs : undefined)
     if (known?.digest === digest) {
       entry.known = { ...known, last: said }
       return
@@ -154,7 +170,8 @@ export class ClockBook {
    */
   learnedDirectly(device: string, clock: VectorClock, nowMs: number, newestNumber: number): void {
     const said = { timeMs: nowMs, direct: true }
-    this.learned(device, clockDigest(clock), new Map(clock), said)
+    const isNewest = (this.entries.get(device)?.announcement?.number ?? -1) <= newestNumber
+    this.learned(device, clockDigest(clock), new Map(clock), said, isNewest)
     const entry = this.entries.get(device)
     if (entry !== undefined) entry.outdatedUpTo = Math.max(entry.outdatedUpTo, newestNumber)
   }
@@ -283,12 +300,15 @@ export class ClockBook {
     const writer = new ByteWriter(512).lengthPrefixed(
       entry.announcement?.bytes ?? new Uint8Array(0),
     )
-    if (entry.known === undefined) return writer.u8(0).finish()
-    const { digest, clock, first, last } = entry.known
-    writer.u8(1).bytes(hexToBytes(digest)).u64(last.timeMs).bytes(encodeClock(clock))
-    writer.u64(first.timeMs).u8((first.direct ? 1 : 0) | (last.direct ? 2 : 0))
-    writer.varint(entry.outdatedUpTo + 1)
-    writeOlderClaims(writer, entry.older)
+    if (entry.known === undefined) writer.u8(0)
+    else {
+      const { digest, clock, first, last } = entry.known
+      writer.u8(1).bytes(hexToBytes(digest)).u64(last.timeMs).bytes(encodeClock(clock))
+      writer.u64(first.timeMs).u8((first.direct ? 1 : 0) | (last.direct ? 2 : 0))
+      writer.varint(entry.outdatedUpTo + 1)
+      writeOlderClaims(writer, entry.older)
+    }
+    if (entry.lost !== undefined) writeLostClaims(writer, entry.lost)
     return writer.finish()
   }
 
@@ -344,6 +364,7 @@ function emptyEntry(): BookEntry {
     older: [],
     outdatedUpTo: -1,
     outdated: undefined,
+    lost: undefined,
   }
 }
 
@@ -365,6 +386,7 @@ function decodeEntry(
       entry.older = readOlderClaims(reader)
     }
   }
+  if (reader.remaining > 0) entry.lost = readLostClaims(reader)
   return entry
 }
 

@@ -16,6 +16,7 @@ const server: ServerStatus = {
   since: '2026-11-22T10:32:00.000Z',
   nextTry: null,
   problem: null,
+  lost: null,
   behind: 0,
   ahead: 0,
   lastSeen: '2026-11-22T10:32:00.000Z',
@@ -51,6 +52,13 @@ test('the state of a bridge, as it is told', () => {
     Not reached; tried again in 2 minutes, and when the network changes.
     Last time: No server was found. (SERVER_NOT_FOUND)
     It lacks 1 commit, and has 3 commits that are not here.`)
+})
+
+test('a server that lost what it had', () => {
+  const lost = { commits: 3, since: '2026-11-20T10:32:00.000Z' }
+  expect(bridgeText(bridge({ servers: [{ ...server, lost }] }), nowMs)).toContain(
+    'It has lost 3 commits that it had held, since 2026-11-20',
+  )
 })
 
 test.each([

@@ -202,6 +202,7 @@ const serverStatus: ServerStatus = {
   since: '2026-11-22T10:32:00.000Z',
   nextTry: null,
   problem: null,
+  lost: null,
   behind: 0,
   ahead: 12,
   lastSeen: '2026-11-22T10:32:00.000Z',
