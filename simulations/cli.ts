@@ -1,6 +1,9 @@
 /** The simulator's command line: `haven simulate …`, or `node simulations/run.ts …`. */
 import { readFile } from 'node:fs/promises'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { decodeCase } from './explore/case-file.ts'
+import { explore } from './explore/explore.ts'
+import { playCase } from './explore/play-case.ts'
 import { play } from './play.ts'
 import type { RunSummary } from './results/run-summary.ts'
 import { writeRun } from './results/write-run.ts'
@@ -22,13 +25,28 @@ interface RunOptions {
   readonly json?: true
 }
 
+interface ExploreArguments {
+  readonly minutes: number
+  readonly cases?: number
+  readonly seed: string
+  readonly first: number
+  readonly out: string
+}
+
 /** @returns the exit code: 0 done, 1 failed, 2 wrong usage or a bad scenario */
 export async function simulate(args: readonly string[], io: SimulatorIo): Promise<number> {
   try {
     await simulatorProgram(io).parseAsync(args, { from: 'user' })
     return 0
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    if (error instanceof CommanderError) {
+      if (error.code === 'haven.failing') return 1
+      return error.exitCode === 0 ? 0 : 2
+    }
+    if (error instanceof TypeError || error instanceof SyntaxError) {
+      io.warn(`${error.message}\n`)
+      return 2
+    }
     if (error instanceof ScenarioError) {
       io.warn(`${error.message}\n`)
       return 2
@@ -48,6 +66,7 @@ function simulatorProgram(io: SimulatorIo): Command {
     .option('--set <path=value>', 'instead of what the file says; may be repeated', collect, [])
     .option('--out <dir>', 'where to write the files of each run')
     .option('--json', 'one line of JSON for each run')
+  addExplore(program, io)
   program.action(async (file: string, options: RunOptions) => {
     const scenario = readScenario(await textOf(file), { file, set: options.set })
     if (options.json !== true) io.write(`${scenario.name}: ${scenario.question}\n`)
@@ -65,12 +84,54 @@ function simulatorProgram(io: SimulatorIo): Command {
   return program
 }
 
+function addExplore(program: Command, io: SimulatorIo): void {
+  program
+    .command('explore')
+    .description(
+      'draw scenarios by chance, with all faults, and look for one in which something does not hold',
+    )
+    .option('--minutes <minutes>', 'how long', minutes, 10)
+    .option('--cases <count>', 'how many at most', whole)
+    .option('--seed <seed>', 'of chance', '1')
+    .option('--first <number>', 'of the first case', whole, 1)
+    .option('--out <dir>', 'where to write failing cases', 'failing-cases')
+    .action(async (options: ExploreArguments) => {
+      const { cases, failing, never } = await explore({
+        ...options,
+        untilMs: io.nowMs() + options.minutes * 60_000,
+        nowMs: () => io.nowMs(),
+        say: (text) => io.write(text),
+      })
+      io.write(`${cases} cases, ${failing.length} failing\n`)
+      for (const each of never) io.write(`this never happened: ${each}\n`)
+      if (failing.length > 0)
+        throw new CommanderError(1, 'haven.failing', 'there are failing cases')
+    })
+  program
+    .command('replay')
+    .description('play a failing case again, exactly')
+    .argument('<case>', 'a file that explore has written')
+    .action(async (file: string) => {
+      const { seed, schedule } = decodeCase(await textOf(file))
+      const { violation, traceHash } = await playCase(schedule, seed)
+      io.write(
+        violation === undefined ? `it holds, trace ${traceHash}\n` : `${violation.message}\n`,
+      )
+      if (violation !== undefined) throw new CommanderError(1, 'haven.failing', 'it does not hold')
+    })
+}
+
 async function textOf(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8')
   } catch {
     throw new ScenarioError(file, [{ path: '', line: undefined, message: 'can not be read' }])
   }
+}
+
+function minutes(text: string): number {
+  if (!/^\d+(?:\.\d+)?$/.test(text)) throw new InvalidArgumentError('A number, such as 10 or 0.5.')
+  return Number(text)
 }
 
 function whole(text: string): number {

@@ -41,6 +41,9 @@ export class Faults {
     }
   }
 
+  /** Devices whose disk was put back to an earlier state. */
+  readonly goneBack = new Set<number>()
+
   /** Devices that are gone for good. */
   get lost(): ReadonlySet<number> {
     return this.#lost
@@ -124,6 +127,7 @@ export class Faults {
       if (this.#lost.has(fault.device) || backup === undefined) return
       this.#stop(fault.device, false)
       devices[fault.device]!.restore(backup, fault)
+      this.goneBack.add(fault.device)
       void this.#start(fault.device)
     })
   }

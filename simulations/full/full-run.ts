@@ -21,6 +21,16 @@ export interface Arrival {
   readonly atUs: number
 }
 
+/** A commit that its author has made durable: whoever wrote it was told so. */
+export interface AcknowledgedWrite {
+  readonly message: string
+  /** The author's index. */
+  readonly device: number
+}
+
+/** All values that are written begin with this: it must not be found where nobody may read. */
+export const valueMarker = 'written-at-'
+
 export interface FullResult {
   /** In the order of time. */
   readonly arrivals: readonly Arrival[]
@@ -44,7 +54,9 @@ export class FullRun {
   readonly #mesh: SimulatedMesh
   readonly #contacts: LiveContacts
   readonly faults: Faults
-  readonly #refused = new Map<string, number>()
+  readonly refused = new Map<string, number>()
+  readonly acknowledged: AcknowledgedWrite[] = []
+  readonly #holders = new Map<string, Set<number>>()
 
   private constructor(schedule: Schedule, streams: RandomStreams) {
     this.#schedule = schedule
@@ -100,8 +112,23 @@ export class FullRun {
       contacts: this.#contacts.links,
       events: this.time.eventCount,
       traceHash: this.trace.finish(),
-      refused: this.#refused,
+      refused: this.refused,
     }
+  }
+
+  /** How many devices have ever had it. */
+  holdersOf(message: string): number {
+    return this.#holders.get(message)?.size ?? 0
+  }
+
+  /** On its disk now. */
+  holds({ disk }: FullDevice, { message }: AcknowledgedWrite): boolean {
+    const [feed = '', seq] = message.split('/')
+    for (const [id, rows] of disk.commits) {
+      if (!id.startsWith(feed)) continue
+      if (rows.some((row) => row.seq === Number(seq) && messageName(row) === message)) return true
+    }
+    return false
   }
 
   /** The facts of the mesh, on every disk: as if everybody had met everybody. */
@@ -154,25 +181,32 @@ export class FullRun {
 
   async #write({ device, record, field, bytes, urgent }: Schedule['writes'][number]) {
     // Of a length, and never the same twice.
-    const value = JSON.stringify(`${this.time.nowUs}/${device}`.padEnd(Math.max(0, bytes - 2), '.'))
+    const value = JSON.stringify(
+      `${valueMarker}${this.time.nowUs}/${device}`.padEnd(Math.max(0, bytes - 2), '.'),
+    )
     try {
       if (this.devices[device]!.runtime === undefined)
         throw new HavenError('STOPPED', 'A device that does not run writes nothing.')
       await this.devices[device]!.write(record, field, value, urgent)
     } catch (error) {
       if (!isHavenError(error)) throw error
-      this.#refused.set(error.code, (this.#refused.get(error.code) ?? 0) + 1)
+      this.refused.set(error.code, (this.refused.get(error.code) ?? 0) + 1)
     }
   }
 
   #stored(device: number, commits: readonly StoredCommit[]): void {
-    const { disk } = this.devices[device]!
+    const { disk, id } = this.devices[device]!
     const meshCollection = meshCollectionId(this.#mesh.mesh)
     for (const commit of commits) {
       const descriptor = decodeDescriptor(disk.descriptors.get(commit.feed)!.bytes)
       if (bytesToHex(descriptor.collection) === meshCollection) continue
       const message = messageName(commit)
       this.arrivals.push({ message, device, atUs: this.time.nowUs })
+      const holders = this.#holders.get(message)
+      if (holders === undefined) {
+        this.#holders.set(message, new Set([device]))
+        if (bytesToHex(descriptor.device) === id) this.acknowledged.push({ message, device })
+      } else holders.add(device)
       this.trace.add(this.time.nowUs, 'stored', device, message)
     }
   }
