@@ -84,7 +84,7 @@ export function decodeCase(text: string): Case {
     throw new TypeError(`${issue!.path.join('.')}: ${issue!.message}`)
   }
   const { seed, violation, schedule } = parsed.data
-  const all = [...schedule.contacts.flatMap(({ a, b }) => [a, b])]
+  const all = schedule.contacts.flatMap(({ a, b }) => [a, b])
   for (const { device } of [...schedule.writes, ...schedule.faults]) all.push(device)
   const stray = all.find((device) => device >= schedule.devices.length)
   if (stray !== undefined) throw new TypeError(`there is no device number ${stray}`)
