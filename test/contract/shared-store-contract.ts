@@ -204,6 +204,18 @@ export function sharedStoreContract(storeName: string, make: () => Promise<OpenS
       expect(await other.chains()).toEqual([])
     })
 
+    test('a chain that is taken back takes nothing from what others have put in meanwhile', async () => {
+      const [one, other] = await two()
+      const commits = chainOf(6)
+      await one.batch([...commits.slice(0, 4).map(putCommit), chainChange(commits.slice(0, 4))])
+      await other.refresh()
+      other.takeNews()
+      await one.batch([...commits.slice(4).map(putCommit), chainChange(commits)])
+      await other.batch([chainChange(commits.slice(0, 2))])
+      expect(chainsOf(other.takeNews())).toEqual([chainWith(commits)])
+      expect(await chainIn(one, feedA)).toEqual(chainWith(commits))
+    })
+
     test('commits without a word about the chain', async () => {
       const [one, other] = await two()
       const commits = chainOf(4)

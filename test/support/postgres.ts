@@ -19,7 +19,7 @@ const binaries = findBinaries()
 /** Why tests that need it are skipped; undefined: they are not. */
 export const noPostgres =
   binaries === undefined
-    ? 'skipped: initdb and postgres are not installed; Debian: postgresql'
+    ? 'PostgreSQL (skipped: initdb and postgres are not installed; Debian: postgresql)'
     : undefined
 
 /** Of all users this one needs its password; tests make it. */

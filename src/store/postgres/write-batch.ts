@@ -9,8 +9,8 @@ import { bigintArray, byteaArray } from './binary-array.ts'
 import { commitOfRow, linkOf } from './commit-reader.ts'
 import type { CommitRow } from './commit-reader.ts'
 import type { Transaction } from './transaction.ts'
-import { feedRows, mergeChain } from './merge-chain.ts'
-import type { Incoming } from './merge-chain.ts'
+import { chainOfAll, feedRows, mergeChain } from './merge-chain.ts'
+import type { FeedRows, Incoming } from './merge-chain.ts'
 import { StateDraft, learnSince, readableChain } from './mesh-state.ts'
 import type { Amount, MeshState } from './mesh-state.ts'
 import { placeName } from './store-operation.ts'
@@ -147,25 +147,31 @@ class BatchWriter {
     const stated = new Map(operations.map((operation) => [operation.feed, operation]))
     for (const [feed, incoming] of this.#incoming) {
       const before = this.#draft.chain(feed)
-      const rows = feedRows(
-        this.#transaction,
-        this.#context.mesh,
-        feed,
-        (seq) => this.#beside.get(placeOf(feed, seq)) ?? 0,
-      )
       const inOrder = incoming.toSorted((a, b) => a.link.seq - b.link.seq)
-      const chain = await mergeChain(before, inOrder, rows)
+      const chain = await mergeChain(before, inOrder, this.#rowsOf(feed))
       this.#chainIs(feed, { before, chain, stated: stated.get(feed) })
     }
-    for (const { feed, key, stated: value, asItIs } of operations) {
-      if (!asItIs) continue
-      this.#set(key, value === undefined ? null : encodeChecked(key, value))
-      this.#draft.chains.set(
-        feed,
-        value === undefined ? new FeedChain(feed) : readableChain(feed, value),
-      )
-      this.#draft.known.chains.add(feed)
+    for (const operation of operations) if (operation.asItIs) await this.#chainAsItIs(operation)
+  }
+
+  async #chainAsItIs(operation: ChainOperation): Promise<void> {
+    const { feed, key, stated } = operation
+    if (this.#draft.chains.has(feed)) {
+      // Others have changed it since it was worked out.
+      const before = this.#draft.chain(feed)
+      const chain = await chainOfAll(this.#rowsOf(feed))
+      this.#chainIs(feed, { before, chain, stated: operation })
+      return
     }
+    this.#set(key, stated === undefined ? null : encodeChecked(key, stated))
+    const chain = stated === undefined ? new FeedChain(feed) : readableChain(feed, stated)
+    this.#draft.chains.set(feed, chain)
+    this.#draft.known.chains.add(feed)
+  }
+
+  #rowsOf(feed: string): FeedRows {
+    const countAt = (seq: number): number => this.#beside.get(placeOf(feed, seq)) ?? 0
+    return feedRows(this.#transaction, this.#context.mesh, feed, countAt)
   }
 
   #chainIs(
