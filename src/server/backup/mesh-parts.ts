@@ -11,7 +11,7 @@ import { commitsPart, feedPart, meshEndPart, meshPart } from './part-kinds.ts'
 import { PrefixWalk } from './prefix-walk.ts'
 
 /** Of commits in one part; one more may come on top. */
-const partBytes = 1024 * 1024
+const partBytes = 256 * 1024
 const secretGroups = ['member/', 'epoch/']
 const metaPrefixes = ['incarnation', serverRows]
 

@@ -35,7 +35,7 @@ export interface Damage {
 }
 
 const mib = 1024 * 1024
-/** Writers keep to about a megabyte of commits; the rest is room for one large one. */
+/** Writers keep to a quarter of a megabyte of commits, and one more; a list of rows may need more. */
 export const partBytesMax = 4 * mib
 const magic = concatBytes(utf8ToBytes('haven-backup\0'), Uint8Array.of(1))
 const marker = concatBytes(Uint8Array.of(0x89), utf8ToBytes('HVNPART'))
