@@ -1,7 +1,7 @@
 /** A PostgreSQL server for one test file: its own cluster in a directory of its own, on a port of this machine, with fsync on. */
 import { execFile, execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { appendFile, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
@@ -128,6 +128,7 @@ export class PostgresServer {
   /** It must not outlive the tests, however they end. */
   readonly #kill = (): void => {
     this.#process?.kill('SIGQUIT')
+    rmSync(this.directory, { recursive: true, force: true })
   }
 
   async #end(): Promise<void> {
