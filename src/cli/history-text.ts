@@ -73,9 +73,18 @@ function whoText({ device, actor }: HistoryEntry): string {
 function entryText(entry: HistoryEntry): string {
   const { field, op, refused, before, waits } = entry
   if (refused !== null) return `not accepted: ${printable(refused)}`
-  const was = before.length === 0 ? '' : `   was ${before.map(valueText).join(' and ')}`
+  const was = before.length === 0 ? '' : `   was ${before.map(beforeText).join(' and ')}`
   if (field === null) return `${recordDid[op] ?? changeText(entry)}${waits ? waitsText : ''}`
   return `${printable(field)}   ${changeText(entry)}${was}${waits ? waitsText : ''}`
+}
+
+function beforeText(value: HistoryValue): string {
+  const { field, schemaVersion } = value
+  return [
+    ...(field === undefined ? [] : [printable(field)]),
+    valueText(value),
+    ...(schemaVersion === undefined ? [] : [`by schema ${schemaVersion}`]),
+  ].join(' ')
 }
 
 const waitsText = ', shown when what it stands beside has arrived'
@@ -95,6 +104,8 @@ function changeText({ op, value, text }: HistoryEntry): string {
     return parts.join(', ')
   }
   if (op === 'edit') return 'edited'
+  if ((op === 'link' || op === 'unlink') && value !== undefined)
+    return `${op === 'link' ? 'linked' : 'no longer linked'} with ${printable(JSON.parse(value) as string)}`
   return valueText({ op, value })
 }
 

@@ -269,7 +269,10 @@ export interface HistoryEntry {
   commit: { feed: string; seq: number }
   /** Null: the record as a whole, or something whose place is not known here. */
   field: string | null
-  /** `put`, `delete` and so on; `text`: letters were typed or taken away; `edit`: another free type; `refused`: nobody knows what it would have been. */
+  /**
+   * `put`, `delete` and so on; `text`: letters were typed or taken away; `edit`: another free type; `link`, `unlink`: with the record whose id is the value;
+   * `refused`: nobody knows what it would have been.
+   */
   op: string
   /** Of `count`: what was added. Undefined: none, the field was removed. */
   value: JsonText | undefined
@@ -288,6 +291,10 @@ export interface HistoryEntry {
 }
 export interface HistoryValue {
   op: string
+  /** Where it has another name than that of the entry: in another version of the schema. */
+  field?: string
+  /** Where that is another one than that of the entry: the value is meant by its rules. 0: the built-in one. */
+  schemaVersion?: number
   value: JsonText | undefined
   device: DeviceRef
   time: string

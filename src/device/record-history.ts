@@ -1,13 +1,15 @@
 /** Every write of a record: by whom, when, what it took the place of, and what its author had seen. */
 import { HavenError } from '../core/errors.ts'
 import { visiblyOffMs } from '../core/hybrid-time.ts'
-import { sees } from '../records/candidates.ts'
+import { compareCandidates, sees } from '../records/candidates.ts'
 import type { Candidate } from '../records/candidates.ts'
 import type { CausalIndex, Place } from '../records/causality.ts'
 import { countOf } from '../records/counts.ts'
 import { FreeTypes } from '../records/free-edits.ts'
 import { allSeen, lastValue, latestOf, replacedBy, seenOf } from '../records/history.ts'
+import { linkOf } from '../records/links.ts'
 import type { AcceptedWrite, RecordState, Writer, WriterState } from '../records/record-state.ts'
+import { isReserved } from '../records/reserved-fields.ts'
 import type {
   HistoryEntry,
   HistoryOptions,
@@ -205,6 +207,12 @@ class HistoryReader {
     }
     for (const write of touch.writes.toReversed()) {
       const candidate = { write, by: past.by }
+      const link = linkOf(write)
+      if (link !== undefined) {
+        const op = link.isLinked ? 'link' : 'unlink'
+        entries.push({ ...common, ...plain(), field: null, op, value: JSON.stringify(link.with) })
+        continue
+      }
       entries.push({
         ...common,
         ...plain(),
@@ -222,17 +230,44 @@ class HistoryReader {
   }
 
   async #before(write: Candidate): Promise<HistoryValue[]> {
-    const seen: Candidate[] = []
-    for (const past of this.#pasts)
-      seen.push(...(await seenOf(write, past.writesOf(write.write.field), this.#causal)))
-    return replacedBy(write, seen, this.#causal).map(({ write: { op, ...before }, by }) => ({
+    const replaced = new Set<Candidate>()
+    for (const place of this.#placesOf(write.write)) {
+      const isThere = (other: AcceptedWrite): boolean => this.#placesOf(other).includes(place)
+      const seen: Candidate[] = []
+      for (const past of this.#pasts)
+        seen.push(...(await seenOf(write, past.writesWhere(isThere), this.#causal)))
+      for (const one of replacedBy(write, seen, this.#causal)) replaced.add(one)
+    }
+    return distinctWrites(replaced).map(({ write: { op, ...before }, by }) => ({
       op,
+      ...(before.field !== write.write.field && { field: before.field }),
+      ...(before.commit.schemaVersion !== write.write.commit.schemaVersion && {
+        schemaVersion: before.commit.schemaVersion,
+      }),
       value: valueOf({ op, ...before }),
       device: authorOf(this.#runtime, by.feed),
       time: rfc3339(before.commit.time.ms),
       commit: { feed: by.feed, seq: before.commit.seq },
     }))
   }
+
+  /** Where a write and those of other versions of the schema meet, under whatever names: its field, if there is but one version. */
+  #placesOf(write: AcceptedWrite): readonly string[] {
+    const known = this.#places.get(write)
+    if (known !== undefined) return known
+    const { field, op, value, commit } = write
+    const lenses = this.#collection.reading.lensesOf(this.#record)
+    let places: readonly string[] = [field]
+    if (lenses !== undefined && field !== '' && !isReserved(field)) {
+      const parts = lenses.partsOf({ schemaVersion: commit.schemaVersion, field, op, value })
+      if (!('problem' in parts)) places = parts.map((part) => part.field)
+      else if (parts.home !== undefined) places = [parts.home.canonical]
+    }
+    this.#places.set(write, places)
+    return places
+  }
+
+  readonly #places = new WeakMap<AcceptedWrite, readonly string[]>()
 
   /** Of what is hidden, the index does not know what its author had seen: there stands what the commit itself says. */
   #seenBy(touch: Touch, { writer }: Past): HistoryEntry['seen'] {
@@ -284,13 +319,12 @@ class Past {
   }
 
   /** Those that count, the newest first; what was told is in nobody's past any more. */
-  async *writesOf(field: string): AsyncGenerator<Candidate> {
+  async *writesWhere(holds: (write: AcceptedWrite) => boolean): AsyncGenerator<Candidate> {
     for (let index = this.#told; ; index++) {
       const touch = await this.#at(index)
       if (touch === undefined) return
       if (touch.hidden) continue
-      for (const write of touch.writes.toReversed())
-        if (write.field === field) yield { write, by: this.by }
+      for (const write of touch.writes.toReversed()) if (holds(write)) yield { write, by: this.by }
     }
   }
 
@@ -307,6 +341,12 @@ class Past {
     }
     return this.#touches[index]
   }
+}
+
+/** The greatest first; each once, though its value may stand in several places. */
+function distinctWrites(candidates: Iterable<Candidate>): Candidate[] {
+  const byWrite = new Map([...candidates].map((one) => [one.write, one]))
+  return [...byWrite.values()].toSorted((a, b) => compareCandidates(b, a))
 }
 
 function placeName({ writer, seq }: Place): string {

@@ -8,6 +8,18 @@ import type { PlannedWrite } from './writes.ts'
 
 const field = '~same'
 
+/** What a write says of links: with which record, and whether they are linked. Undefined: it is of something else. */
+export function linkOf(write: {
+  readonly field: string
+  readonly op: string
+  readonly value: string | undefined
+}): { readonly with: string; readonly isLinked: boolean } | undefined {
+  const { op, value } = write
+  if (write.field !== field || value?.startsWith('"') !== true) return undefined
+  if (op !== 'add' && op !== 'remove') return undefined
+  return { with: JSON.parse(value) as string, isLinked: op === 'add' }
+}
+
 /** Ids of the records that this one was linked with, sorted. Of one that is deleted, too: a link is between records, shown or not. */
 export function linkedWith({ id, live }: Pick<RecordView, 'id' | 'live'>): string[] {
   const ids = new Set<string>()

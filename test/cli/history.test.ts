@@ -131,3 +131,21 @@ test('a limit is a number', async () => {
   for (const limit of ['0', '-1', 'x', '1.5'])
     expect((await runCli(['history', 'records', 'r', '--limit', limit])).exitCode).toBe(2)
 })
+
+test('links are told in words, and what was written in another version of the schema by its name there', async () => {
+  const entries = [
+    entry({ field: null, op: 'link', value: '"Patient/x"' }),
+    entry({ field: null, op: 'unlink', value: '"Patient/y"' }),
+    entry({
+      field: 'gender',
+      value: '"male"',
+      before: [{ ...was('"f"'), field: 'sex', schemaVersion: 1 }],
+    }),
+  ]
+  const lines = (await shown({ entries })).split('\n')
+  expect(lines.slice(3, 6)).toEqual([
+    '  linked with Patient/x',
+    '  no longer linked with Patient/y',
+    '  gender   "male"   was sex "f" by schema 1',
+  ])
+})

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { type ErrorCode, isHavenError } from '../../src/core/errors.ts'
 import { limits } from '../../src/core/limits.ts'
 import { LinkOperations } from '../../src/device/link-operations.ts'
+import { recordHistory } from '../../src/device/record-history.ts'
 import { connect, sameClock, TestMesh, until } from './support/test-device.ts'
 import type { TestDevice } from './support/test-device.ts'
 
@@ -177,6 +178,24 @@ describe('links', () => {
     expect(await others(one, 'Observation/2')).toEqual(['Observation/1 deleted'])
     await one.operations.import([file()], { restore: true })
     expect(await others(one, 'Observation/2')).toEqual(['Observation/1'])
+  })
+
+  test('are told in the history of each of the records', async () => {
+    const [one] = await pair()
+    await patients(one, 'a', 'b')
+    await link(one, 'a', 'b')
+    await unlink(one, 'a', 'b')
+    for (const [id, other] of [
+      ['a', 'b'],
+      ['b', 'a'],
+    ] as const) {
+      const { entries } = await recordHistory(one.runtime, records, id, {})
+      expect(entries.map(({ field, op, value }) => [field, op, value])).toEqual([
+        [null, 'unlink', `"${other}"`],
+        [null, 'link', `"${other}"`],
+        ['name', 'put', `"${id}"`],
+      ])
+    }
   })
 
   test('need several records of one collection that are here', async () => {

@@ -4,6 +4,7 @@ import { bytesToHex } from '../../src/core/bytes.ts'
 import type { Conflict } from '../../src/device/api.ts'
 import { ConflictOperations } from '../../src/device/conflict-operations.ts'
 import { factTypes } from '../../src/identity/control-fact.ts'
+import { recordHistory } from '../../src/device/record-history.ts'
 import { SchemaOperations } from '../../src/device/schema-operations.ts'
 import type { PlannedWrite } from '../../src/records/writes.ts'
 import { connect, sameClock, TestMesh, until } from './support/test-device.ts'
@@ -130,6 +131,43 @@ test('an old app and one of today work on the same records for months', async ()
   expect(await conflictsOf(old)).toEqual([])
   expect(await conflictsOf(now)).toEqual([])
   expect(await old.contentHash()).toBe(await now.contentHash())
+})
+
+test('the history of a field goes on under its other names', async () => {
+  const { old, now } = await clinic()
+  await old.set('p1', { sex: '"f"', weight: '70.50', name: '"Anna Berg"', ward: '1' })
+  await meet(old, now)
+  await now.set('p1', { gender: '"male"', weight: '70600' })
+  await now.set('p1', { given: '"Anne"', ward: '2' })
+  await now.set('p1', { family: '"Baum"' })
+  await meet(old, now)
+  await old.set('p1', { name: '"Anna B"' })
+  await meet(old, now)
+  for (const device of [old, now]) {
+    const { entries } = await recordHistory(device.runtime, 'records', 'p1', {})
+    const told = entries.map(({ field, value, before }) => [
+      `${field} ${value}`,
+      ...before.map((one) =>
+        [
+          one.field ?? '=',
+          one.value,
+          ...(one.schemaVersion === undefined ? [] : [one.schemaVersion]),
+        ].join(' '),
+      ),
+    ])
+    expect(told).toEqual([
+      ['name "Anna B"', 'family "Baum" 2', 'given "Anne" 2'],
+      ['family "Baum"', 'name "Anna Berg" 1'],
+      ['ward 2', '= 1 1'],
+      ['given "Anne"', 'name "Anna Berg" 1'],
+      ['weight 70600', '= 70.50 1'],
+      ['gender "male"', 'sex "f" 1'],
+      ['ward 1'],
+      ['name "Anna Berg"'],
+      ['weight 70.50'],
+      ['sex "f"'],
+    ])
+  }
 })
 
 test('a default shows only where nobody wrote', async () => {
