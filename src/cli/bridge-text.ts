@@ -1,5 +1,5 @@
-import type { BridgeStatus, ServerStatus } from '../device/api.ts'
-import { countText, durationText } from './amounts.ts'
+import type { BridgeStatus, ServerStatus, WaitingClass, WaitingSide } from '../device/api.ts'
+import { bytesText, countText, durationText } from './amounts.ts'
 import { budgetLine } from './budget.ts'
 import { nameOf } from './event-text.ts'
 import { timeText } from './moment-text.ts'
@@ -36,6 +36,12 @@ export function serverLines(server: ServerStatus, nowMs: number): string[] {
           `    ${server.state === 'connected' ? 'It says' : 'Last time'}: ${printable(server.problem.message)} (${printable(server.problem.code)})`,
         ]),
     `    ${heldLine(server)}`,
+    ...(server.waiting === null
+      ? []
+      : [
+          ...waitingLines('To go up', server.waiting.up),
+          ...waitingLines('To come down', server.waiting.down),
+        ]),
     ...(server.lost === null
       ? []
       : [
@@ -72,4 +78,28 @@ function heldLine({ behind, ahead }: ServerStatus): string {
   ]
     .join(', and ')
     .concat('.')
+}
+
+/** `To go up: 3.2 MB, about 4 minutes at the last rate (urgent 12 kB, patients 3.1 MB).` */
+function waitingLines(what: string, { bytes, commits, estimated, ms, classes }: WaitingSide) {
+  if (commits === 0) return []
+  const size = (one: { bytes: number; estimated: boolean }) =>
+    `${one.estimated ? 'about ' : ''}${bytesText(one.bytes)}`
+  const parts = classes.map((one) => `${classText(one)} ${size(one)}`).join(', ')
+  const time = ms === null ? '' : `, about ${durationText(Math.max(1_000, ms))} at the last rate`
+  return [`    ${what}: ${size({ bytes, estimated })}${time} (${parts}).`]
+}
+
+function classText({ kind, collection }: WaitingClass): string {
+  switch (kind) {
+    case 'control':
+      return 'facts about members'
+    case 'urgent':
+      return 'urgent'
+    case 'routine':
+      return collection === null ? 'records' : printable(collection)
+    case 'unknown':
+    default:
+      return 'new'
+  }
 }

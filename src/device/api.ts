@@ -582,6 +582,30 @@ export interface ServerStatus {
   behind: number | null
   ahead: number | null
   lastSeen: string | null
+  /** What is still to be exchanged with it; null: what it holds is not known, or was not asked for. */
+  waiting: { up: WaitingSide; down: WaitingSide } | null
+}
+/** What waits one way. */
+export interface WaitingSide {
+  commits: number
+  bytes: number
+  /** `bytes` is not counted, but reckoned from some commits. */
+  estimated: boolean
+  /** As the link was when it was busy last; null: not measured yet. */
+  bytesPerSecond: number | null
+  /** How long it takes at this rate. */
+  ms: number | null
+  /** In the order in which they go. */
+  classes: WaitingClass[]
+}
+export interface WaitingClass {
+  /** `unknown`: nothing of it is here yet. */
+  kind: 'control' | 'urgent' | 'routine' | 'unknown'
+  /** Of what is routine, where its name is known here. */
+  collection: string | null
+  commits: number
+  bytes: number
+  estimated: boolean
 }
 /** Something that a person should know about, by a stable code. */
 export interface Notice {

@@ -13,7 +13,7 @@ import type { MeshRuntime } from './mesh-runtime.ts'
 import { registerWithServer } from './server-registration.ts'
 import { rfc3339 } from './system.ts'
 import { UplinkCosts } from './uplink-costs.ts'
-import { isUrgent, lastClockOf } from './waiting.ts'
+import { isUrgent, lastClockOf, waiting } from './waiting.ts'
 
 export interface BridgingOptions {
   readonly runtime: MeshRuntime
@@ -175,6 +175,29 @@ export class Bridging {
     }
   }
 
+  /** With what waits, and how long it will take. */
+  async report(): Promise<BridgeStatus> {
+    const { runtime } = this.#options
+    const status = this.status()
+    const servers: ServerStatus[] = []
+    for (const server of status.servers) {
+      const { id } = server.device
+      const clock = lastClockOf(runtime.driver.engine, id)
+      const { up, down } = this.#costs.rates.of(id)
+      servers.push({
+        ...server,
+        waiting:
+          clock === undefined
+            ? null
+            : {
+                up: await waiting(runtime, clock, 'up', up),
+                down: await waiting(runtime, clock, 'down', down),
+              },
+      })
+    }
+    return { ...status, servers }
+  }
+
   /** What somebody at this device should decide. */
   notices(): Notice[] {
     const servers = this.#mayBridge ? this.#servers() : []
@@ -286,6 +309,7 @@ export class Bridging {
       behind,
       ahead,
       lastSeen,
+      waiting: null,
     }
   }
 

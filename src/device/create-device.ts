@@ -438,7 +438,7 @@ class LocalDevice implements Device {
   }
 
   async bridgeStatus(): Promise<BridgeStatus> {
-    return this.#bridge().status()
+    return this.#bridge().report()
   }
 
   async invitationUsed(code: string, signal?: AbortSignal): Promise<DeviceInfo | null> {

@@ -20,6 +20,7 @@ const server: ServerStatus = {
   behind: 0,
   ahead: 0,
   lastSeen: '2026-11-22T10:32:00.000Z',
+  waiting: null,
 }
 const bridge = (parts: Partial<BridgeStatus> = {}): BridgeStatus => ({
   mayBridge: true,
@@ -54,6 +55,51 @@ test('the state of a bridge, as it is told', () => {
     It lacks 1 commit, and has 3 commits that are not here.`)
 })
 
+const budget: NonNullable<BridgeStatus['budget']> = {
+  bytes: 50_000_000,
+  per: 'day',
+  urgentBytes: 5_000_000,
+  state: 'open',
+  usedBytes: 42_000_000,
+  leftBytes: 8_000_000,
+  until: '2026-11-23T00:00:00.000Z',
+}
+
+test('what waits, in the order in which it goes, and how long it takes', () => {
+  const known = { estimated: false }
+  const waiting: ServerStatus['waiting'] = {
+    up: {
+      commits: 215,
+      bytes: 3_242_000,
+      estimated: true,
+      bytesPerSecond: 13_000,
+      ms: 249_000,
+      classes: [
+        { kind: 'control', collection: null, commits: 1, bytes: 2_000, ...known },
+        { kind: 'urgent', collection: null, commits: 4, bytes: 40_000, ...known },
+        {
+          kind: 'routine',
+          collection: 'patients',
+          commits: 210,
+          bytes: 3_200_000,
+          estimated: true,
+        },
+      ],
+    },
+    down: { commits: 0, bytes: 0, estimated: false, bytesPerSecond: null, ms: null, classes: [] },
+  }
+  const text = bridgeText(bridge({ budget, servers: [{ ...server, ahead: 215, waiting }] }), nowMs)
+  expect(text).toContain(
+    '    To go up: about 3.2 MB, about 4 minutes at the last rate (facts about members 2.0 kB, urgent 40 kB, patients about 3.2 MB).',
+  )
+  expect(text).not.toContain('To come down')
+  expect(text).toContain("8.0 MB of today's 50 MB left")
+  const unmeasured = { ...waiting, up: { ...waiting.up, ms: null, bytesPerSecond: null } }
+  expect(bridgeText(bridge({ servers: [{ ...server, waiting: unmeasured }] }), nowMs)).toContain(
+    'To go up: about 3.2 MB (facts',
+  )
+})
+
 test('a server that lost what it had', () => {
   const lost = { commits: 3, since: '2026-11-20T10:32:00.000Z' }
   expect(bridgeText(bridge({ servers: [{ ...server, lost }] }), nowMs)).toContain(
@@ -71,16 +117,6 @@ test.each([
 ])('%j says what to do', (parts, words) => {
   expect(bridgeText(bridge(parts), nowMs)).toContain(words)
 })
-
-const budget: NonNullable<BridgeStatus['budget']> = {
-  bytes: 50_000_000,
-  per: 'day',
-  urgentBytes: 5_000_000,
-  state: 'open',
-  usedBytes: 42_000_000,
-  leftBytes: 8_000_000,
-  until: '2026-11-23T00:00:00.000Z',
-}
 
 test.each([
   [

@@ -206,6 +206,7 @@ const serverStatus: ServerStatus = {
   behind: 0,
   ahead: 12,
   lastSeen: '2026-11-22T10:32:00.000Z',
+  waiting: null,
 }
 
 const bridgeStatus: BridgeStatus = {
