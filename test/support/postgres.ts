@@ -18,9 +18,10 @@ const binaries = findBinaries()
 
 /** Why tests that need it are skipped; undefined: they are not. */
 export const noPostgres =
-  binaries === undefined
-    ? 'PostgreSQL (skipped: initdb and postgres are not installed; Debian: postgresql)'
-    : undefined
+  binaries === undefined ? 'initdb and postgres are not installed (Debian: postgresql)' : undefined
+
+if (noPostgres !== undefined)
+  process.stderr.write(`tests on PostgreSQL are skipped: ${noPostgres}\n`)
 
 /** Of all users this one needs its password; tests make it. */
 export const guardedUser = 'guarded'

@@ -22,7 +22,7 @@ export interface KeyedRow {
 type Report = (damage: Damage) => void
 
 /** By names and feeds: the newest of each. */
-export class News {
+class News {
   readonly descriptors = new Map<string, Uint8Array>()
   readonly chains = new Map<string, Uint8Array>()
   readonly metas = new Map<string, Uint8Array>()

@@ -11,7 +11,7 @@ import { smallDisk } from '../tmpfs.ts'
 const mesh = '01'.repeat(16)
 const storeKey = new Uint8Array(32).fill(7)
 
-describe.skipIf(noPostgres !== undefined)(`${noPostgres ?? 'a PostgreSQL database'}`, () => {
+describe.skipIf(noPostgres !== undefined)('a PostgreSQL database', () => {
   let server: PostgresServer
 
   beforeAll(async () => {

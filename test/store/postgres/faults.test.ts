@@ -19,7 +19,7 @@ const own = chainOf(3, { after: trunk[3]!, feed })
 const others = chainOf(2, { after: trunk[2]!, feed, ciphertextBytes: 41 })
 const all = [...trunk, ...own, ...others]
 
-describe.skipIf(noPostgres !== undefined)(`${noPostgres ?? 'PostgreSQL that fails'}`, () => {
+describe.skipIf(noPostgres !== undefined)('PostgreSQL that fails', () => {
   let server: PostgresServer
   let url: string
   let direct: PostgresDatabase

@@ -106,70 +106,67 @@ class Writer {
   }
 }
 
-describe.skipIf(noPostgres !== undefined)(
-  `${noPostgres ?? 'writers of one mesh on PostgreSQL'}`,
-  () => {
-    let server: PostgresServer
-    const databases: PostgresDatabase[] = []
-    let meshes = 0
+describe.skipIf(noPostgres !== undefined)('writers of one mesh on PostgreSQL', () => {
+  let server: PostgresServer
+  const databases: PostgresDatabase[] = []
+  let meshes = 0
 
-    beforeAll(async () => {
-      server = await PostgresServer.start()
-      const url = await server.freshDatabase()
-      for (let index = 0; index < writers; index++) databases.push(await openPostgres(url))
-    })
+  beforeAll(async () => {
+    server = await PostgresServer.start()
+    const url = await server.freshDatabase()
+    for (let index = 0; index < writers; index++) databases.push(await openPostgres(url))
+  })
 
-    afterAll(async () => {
-      for (const database of databases) await database.close()
-      await server.stop()
-    })
+  afterAll(async () => {
+    for (const database of databases) await database.close()
+    await server.stop()
+  })
 
-    async function openWriters(): Promise<Writer[]> {
-      const mesh = (++meshes).toString(16).padStart(32, '0')
-      await new ServerTables(databases[0]!).addMesh(mesh)
-      return Promise.all(
-        databases.map(
-          async (database) => new Writer(await openPostgresStore({ database, mesh, storeKey })),
-        ),
-      )
-    }
-
-    test.prop([history, history, schedule], { numRuns: 25, endOnFailure: true })(
-      'end with the chains of all commits, and all of them know',
-      async (one, other, steps) => {
-        const histories = [one(authors[0].feed), other(authors[1].feed)]
-        const all = await openWriters()
-        for (const { writer, feed, commits, pick, looks, waits } of steps) {
-          const each = all[writer]!
-          if (looks) await each.look()
-          each.write(histories[feed]!, commits, pick)
-          if (waits) await Promise.all(each.writing)
-        }
-        for (const each of all) await Promise.all(each.writing)
-        for (const each of all) await each.look()
-
-        const level = await openLevelStore({ db: new MemoryLevel(), storeKey })
-        await level.batch(all.flatMap(({ changes }) => changes))
-        const usage = new Map<string, { commits: number; bytes: number }>()
-        for (const { feed, device } of authors) {
-          const commits = await level.commits({ feed, after: 0 })
-          if (commits.length === 0) continue
-          const bytes = commits.reduce((sum, commit) => sum + sentBytes(commit), 0)
-          usage.set(device, { commits: commits.length, bytes })
-          for (const { store, chains } of all) {
-            expect(await store.commits({ feed, after: 0 })).toEqual(commits)
-            expect(await store.descriptors()).toEqual(await level.descriptors())
-            expect(await chainIn(store, feed)).toEqual(chainWith(commits))
-            expect(chains.get(feed)).toEqual(chainWith(commits))
-          }
-        }
-        for (const { store } of all) {
-          expect(store.usage).toEqual(usage)
-          await store.close()
-        }
-        await level.close()
-      },
-      60_000,
+  async function openWriters(): Promise<Writer[]> {
+    const mesh = (++meshes).toString(16).padStart(32, '0')
+    await new ServerTables(databases[0]!).addMesh(mesh)
+    return Promise.all(
+      databases.map(
+        async (database) => new Writer(await openPostgresStore({ database, mesh, storeKey })),
+      ),
     )
-  },
-)
+  }
+
+  test.prop([history, history, schedule], { numRuns: 25, endOnFailure: true })(
+    'end with the chains of all commits, and all of them know',
+    async (one, other, steps) => {
+      const histories = [one(authors[0].feed), other(authors[1].feed)]
+      const all = await openWriters()
+      for (const { writer, feed, commits, pick, looks, waits } of steps) {
+        const each = all[writer]!
+        if (looks) await each.look()
+        each.write(histories[feed]!, commits, pick)
+        if (waits) await Promise.all(each.writing)
+      }
+      for (const each of all) await Promise.all(each.writing)
+      for (const each of all) await each.look()
+
+      const level = await openLevelStore({ db: new MemoryLevel(), storeKey })
+      await level.batch(all.flatMap(({ changes }) => changes))
+      const usage = new Map<string, { commits: number; bytes: number }>()
+      for (const { feed, device } of authors) {
+        const commits = await level.commits({ feed, after: 0 })
+        if (commits.length === 0) continue
+        const bytes = commits.reduce((sum, commit) => sum + sentBytes(commit), 0)
+        usage.set(device, { commits: commits.length, bytes })
+        for (const { store, chains } of all) {
+          expect(await store.commits({ feed, after: 0 })).toEqual(commits)
+          expect(await store.descriptors()).toEqual(await level.descriptors())
+          expect(await chainIn(store, feed)).toEqual(chainWith(commits))
+          expect(chains.get(feed)).toEqual(chainWith(commits))
+        }
+      }
+      for (const { store } of all) {
+        expect(store.usage).toEqual(usage)
+        await store.close()
+      }
+      await level.close()
+    },
+    60_000,
+  )
+})

@@ -18,7 +18,7 @@ import { PostgresServer, noPostgres } from '../../support/postgres.ts'
 const mesh = '01'.repeat(16)
 const storeKey = new Uint8Array(32).fill(7)
 
-describe.skipIf(noPostgres !== undefined)(`${noPostgres ?? 'PostgreSQL'}`, () => {
+describe.skipIf(noPostgres !== undefined)('PostgreSQL', () => {
   let server: PostgresServer
 
   beforeAll(async () => {
