@@ -4,7 +4,7 @@ import { decodeServerInvitation } from '../src/bridge/server-invitation.ts'
 import type { ServerKeys } from '../src/bridge/inner-channel.ts'
 import { answer, monotonicMs } from './child.ts'
 import { LightBridge } from './light-bridge.ts'
-import { MadeMesh } from './made-mesh.ts'
+import { MadeMesh, type MadeFeed } from './made-mesh.ts'
 
 const meshes: MadeMesh[] = []
 const bridges: LightBridge[] = []
@@ -14,16 +14,12 @@ const commands = {
   /** Makes a mesh, registers it with the code, and resolves with its id. */
   async found({ members, code }: { members: number; code: string }): Promise<string> {
     const invitation = decodeServerInvitation(code)
-    const { address } = invitation
     server = invitation.server
     const mesh = await MadeMesh.found(members)
     await mesh.register(code)
     meshes.push(mesh)
     // Who the members are is known to the server before they bring anything.
-    const bridge = new LightBridge(mesh, mesh.founder, await mesh.facts())
-    await bridge.connect(address, server)
-    await untilComplete([bridge])
-    await bridge.close()
+    await bring(mesh, await mesh.facts(), invitation.address)
     return mesh.id
   },
 
@@ -39,11 +35,13 @@ const commands = {
     return count
   },
 
-  /** Makes a bridge of each member of each mesh, which has nothing that the others do not have. */
-  async join(): Promise<number> {
+  /** Every member of each mesh has written something that all have, the server too, and becomes a bridge; resolves with their number. */
+  async join(address: string): Promise<number> {
     for (const mesh of meshes) {
-      const facts = await mesh.facts()
-      for (const member of mesh.members) bridges.push(new LightBridge(mesh, member, facts))
+      const written = mesh.members.map((member) => mesh.feedOf(member, { commits: 1, bytes: 200 }))
+      const feeds = [...(await mesh.facts()), ...written]
+      await bring(mesh, feeds, address)
+      for (const member of mesh.members) bridges.push(new LightBridge(mesh, member, feeds))
     }
     return bridges.length
   },
@@ -78,6 +76,13 @@ const commands = {
 export type BridgesCommands = typeof commands
 
 answer(commands)
+
+async function bring(mesh: MadeMesh, feeds: readonly MadeFeed[], address: string): Promise<void> {
+  const bridge = new LightBridge(mesh, mesh.founder, feeds)
+  await bridge.connect(address, server!)
+  await untilComplete([bridge])
+  await bridge.close()
+}
 
 async function untilComplete(some: readonly LightBridge[]): Promise<number> {
   const deadlineMs = monotonicMs() + deadlineAfterMs

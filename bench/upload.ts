@@ -89,7 +89,7 @@ async function idleMemory({ directory }: Measuring, counts: readonly number[]): 
   const address = await server.ask('start', { place: { dataDir } })
   for (const members of counts)
     await bridges.ask('found', { members, code: await server.ask('invite') })
-  const count = await bridges.ask('join')
+  const count = await bridges.ask('join', address)
   const hosts = await Promise.all(
     Array.from({ length: Math.ceil(count / bridgesPerHost) }, (_, host) =>
       ByteCountingProxy.start(`127.0.0.${host + 2}`),

@@ -77,6 +77,17 @@ export class ByteWriter {
     return this
   }
 
+  /** The bytes that hex stands for, without an array of their own. @throws TypeError when it is not lower-case hex of even length */
+  hex(hex: string): this {
+    const count = hex.length / 2
+    if (!Number.isInteger(count)) throw new TypeError('not lower-case hex')
+    this.#reserve(count)
+    for (let i = 0; i < hex.length; i += 2)
+      this.#buffer[this.#length++] =
+        nibbleOf(hex.charCodeAt(i)) * 16 + nibbleOf(hex.charCodeAt(i + 1))
+    return this
+  }
+
   /** A varint length, then the bytes. */
   lengthPrefixed(bytes: Uint8Array): this {
     return this.varint(bytes.length).bytes(bytes)
@@ -133,6 +144,12 @@ export class ByteWriter {
     this.#buffer = grown
     this.#view = new DataView(grown.buffer)
   }
+}
+
+function nibbleOf(code: number): number {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30
+  if (code >= 0x61 && code <= 0x66) return code - 0x61 + 10
+  throw new TypeError('not lower-case hex')
 }
 
 /**

@@ -73,6 +73,8 @@ export class FeedChain {
   }
 
   leaves(): number[] {
+    // Nearly every feed is one stretch.
+    if (this.segments.length === 1) return [0]
     const parents = new Set(this.segments.map((segment) => segment.parent))
     return this.segments.flatMap((_, index) => (parents.has(index) ? [] : [index]))
   }
@@ -95,6 +97,11 @@ export class FeedChain {
 
   /** The tip whose place is `seq` and whose id starts with `head`, if it is a tip. */
   tipAt(seq: number, head: string): Place | undefined {
+    const [only] = this.segments
+    if (only !== undefined && this.segments.length === 1) {
+      const isTip = only.to === seq && only.head.startsWith(head)
+      return isTip ? { seq, id: only.head } : undefined
+    }
     return this.tips().find((tip) => tip.seq === seq && tip.id.startsWith(head))
   }
 

@@ -4,7 +4,7 @@
  * Strictly a version vector. Entries carry the first bytes of the id of their last commit, so that two histories of one
  * feed are told apart; a forked feed has an entry for each branch.
  */
-import { bytesToHex, hexToBytes } from '../core/bytes.ts'
+import { bytesToHex } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
 import { limits } from '../core/limits.ts'
 import { domainHash16 } from '../crypto/hash.ts'
@@ -24,11 +24,7 @@ export type VectorClock = ReadonlyMap<string, readonly ClockEntry[]>
 const entryBytesMin = 16 + 1 + 1 + 8
 
 function writeEntry(writer: ByteWriter, entry: ClockEntry): void {
-  writer
-    .bytes(hexToBytes(entry.feed))
-    .varint(entry.floor)
-    .varint(entry.seq)
-    .bytes(hexToBytes(entry.head))
+  writer.hex(entry.feed).varint(entry.floor).varint(entry.seq).hex(entry.head)
 }
 
 function readEntry(reader: ByteReader): ClockEntry {

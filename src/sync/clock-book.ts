@@ -69,6 +69,7 @@ export class ClockBook {
   readonly entries = new Map<string, BookEntry>()
   readonly #ownClocks = new Map<string, VectorClock>()
   readonly #own: { readonly digest: string; readonly clock: VectorClock }
+  #ownNow: { readonly digest: string; readonly clock: VectorClock } | undefined
   #gossipDigest: string | undefined
 
   /** @param own - this replica's clock as it is now */
@@ -87,7 +88,12 @@ export class ClockBook {
   }
 
   clockByDigest(digest: string): VectorClock | undefined {
-    if (digest === this.#own.digest) return new Map(this.#own.clock)
+    if (digest === this.#own.digest) {
+      // The same for all who ask while it is so.
+      if (this.#ownNow?.digest !== digest)
+        this.#ownNow = { digest, clock: new Map(this.#own.clock) }
+      return this.#ownNow.clock
+    }
     const own = this.#ownClocks.get(digest)
     if (own !== undefined) return own
     for (const entry of this.entries.values()) {
@@ -167,11 +173,20 @@ export class ClockBook {
    * What a device has told us itself, in a conversation.
    *
    * @param newestNumber - of its announcements then, as far as is known
+   * @param digest - where it is known; nobody changes the clock then
    */
-  learnedDirectly(device: string, clock: VectorClock, nowMs: number, newestNumber: number): void {
+  learnedDirectly(
+    device: string,
+    clock: VectorClock,
+    nowMs: number,
+    newestNumber: number,
+    digest?: string,
+  ): void {
     const said = { timeMs: nowMs, direct: true }
     const isNewest = (this.entries.get(device)?.announcement?.number ?? -1) <= newestNumber
-    this.learned(device, clockDigest(clock), new Map(clock), said, isNewest)
+    if (digest === undefined)
+      this.learned(device, clockDigest(clock), new Map(clock), said, isNewest)
+    else this.learned(device, digest, clock, said, isNewest)
     const entry = this.entries.get(device)
     if (entry !== undefined) entry.outdatedUpTo = Math.max(entry.outdatedUpTo, newestNumber)
   }

@@ -188,7 +188,8 @@ export class SyncEngine {
       session.moved('member-hello')
       const known = this.book.entries.get(device)?.known
       if (known !== undefined) {
-        session.theirs = new Map(known.clock)
+        session.theirs = known.clock
+        session.sharesTheirs = true
         session.toldMs = known.last.timeMs
         exchange.heldDigest = known.digest
         this.#compareAll(session)
@@ -253,16 +254,15 @@ export class SyncEngine {
     const isMore =
       exchange.peerHasMore ||
       exchange.clockWanted !== undefined ||
-      exchange.showsChain ||
       session.ahead > 0 ||
       session.behind > 0 ||
       session.outbox.length > 0
     const { digest } = this.replica
-    const { heldDigest, showsChain } = exchange
+    const { heldDigest } = exchange
     const isTold = exchange.clockWanted === undefined
     const mayBring = session.window.allowedBytes > 0
     const { lacksGossip } = exchange
-    const after = [digest, heldDigest, isTold, mayBring, showsChain, lacksGossip].join('/')
+    const after = [digest, heldDigest, isTold, mayBring, lacksGossip].join('/')
     const isAsBefore = after === exchange.after
     const isLacking = exchange.peerHasMore || session.ahead > 0 || session.behind > 0
     exchange.fruitless = isAsBefore && isLacking ? exchange.fruitless + 1 : 0
@@ -354,7 +354,6 @@ export class SyncEngine {
     exchange.position = undefined
     this.#wants.closed(session)
     if (position === undefined) return
-    exchange.showsChain = false
     exchange.told = exchange.telling
     exchange.peerHasMore = position.more
     const { theirs } = session
@@ -364,6 +363,8 @@ export class SyncEngine {
       this.#positionsAt.delete(device)
       return
     }
+    // Until it has all facts that are here, another process of it may not know this device.
+    if (session.ahead === 0) exchange.showsChain = false
     this.#positionsAt.set(device, position.token)
     exchange.isPresumed = false
     session.toldMs = nowMs
@@ -731,10 +732,9 @@ export class SyncEngine {
   #lookUpTheirs(session: Session, device: string, nowMs: number): void {
     const digest = session.theirDigest
     if (digest === undefined) return
-    const known =
-      digest === this.replica.digest ? this.replica.clock : this.book.clockByDigest(digest)
+    const known = this.book.clockByDigest(digest)
     const before = known ?? this.book.entries.get(device)?.known?.clock
-    if (known !== undefined) this.#learnTheirs(session, known, nowMs)
+    if (known !== undefined) this.#learnTheirs(session, { digest, clock: known }, nowMs)
     else
       session.outbox.push({
         tag: 'clock-wanted',
@@ -911,7 +911,7 @@ export class SyncEngine {
       return
     }
     if (body.device === session.device && (session.theirs === undefined || isAsker))
-      this.#learnTheirs(session, clock, nowMs)
+      this.#learnTheirs(session, { digest: body.digest, clock }, nowMs)
     if (this.book.entries.get(body.device)?.announcement?.clockDigest === body.digest) {
       this.book.announcedClock(body.device, clock)
       this.#remember(body.device)
@@ -949,9 +949,15 @@ export class SyncEngine {
     else if (session.clocksOwed.length < limits.announcements) session.clocksOwed.push(wanted)
   }
 
-  #learnTheirs(session: Session, clock: VectorClock, nowMs: number): void {
+  /** @param told.clock - as the digest says; nobody changes it */
+  #learnTheirs(
+    session: Session,
+    { digest, clock }: { readonly digest: string; readonly clock: VectorClock },
+    nowMs: number,
+  ): void {
     const before = session.theirs ?? new Map<string, never>()
-    session.theirs = new Map(clock)
+    session.theirs = clock
+    session.sharesTheirs = true
     if (session.exchange?.role === 'asker') {
       // It counts when the whole answer has been heard.
       this.#compareAll(session, before.keys())
@@ -959,7 +965,7 @@ export class SyncEngine {
     }
     session.toldMs = nowMs
     const known = this.book.entries.get(session.device!)?.known?.digest
-    this.book.learnedDirectly(session.device!, clock, nowMs, session.theirNumber)
+    this.book.learnedDirectly(session.device!, clock, nowMs, session.theirNumber, digest)
     this.#clockIsKnown(this.book.entries.get(session.device!)?.known?.digest ?? '')
     // Who asks again and again is remembered when there is something new.
     if (
@@ -987,7 +993,7 @@ export class SyncEngine {
     const byFeed = new Map<string, ClockEntry[]>()
     for (const entry of entries) byFeed.set(entry.feed, [...(byFeed.get(entry.feed) ?? []), entry])
     for (const [feed, feedEntries] of byFeed) {
-      session.theirs.set(feed, feedEntries)
+      session.sayTheirs(feed, feedEntries)
       this.#compare(session, feed)
       this.#server.heard(session, feed)
     }
@@ -1136,7 +1142,8 @@ export class SyncEngine {
     )
     for (const session of open) {
       const { exchange } = session
-      if (exchange?.isHeld !== true) this.#say(session, nowMs)
+      if (exchange?.isHeld !== true && (exchange !== undefined || session.hasToSay))
+        this.#say(session, nowMs)
       if (exchange?.role !== 'asker' || !exchange.isHeld) this.#server.serve(session)
     }
     let wakeAtMs = Math.min(this.#announcer.wakeAtMs(), this.#wants.wakeAtMs(open, nowMs))

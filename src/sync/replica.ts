@@ -119,6 +119,10 @@ export class Replica {
   /** How many commits held here of one feed are not in `entries`. */
   aheadOf(feed: string, entries: readonly ClockEntry[]): number {
     const chain = this.chain(feed)
+    const [first] = entries
+    // The usual case, for each feed whenever somebody comes: both hold the same of it.
+    if (entries.length === 1 && !chain.forked && chain.tipAt(first!.seq, first!.head) !== undefined)
+      return 0
     let ahead = 0
     for (const index of chain.leaves()) {
       const leaf = chain.segments[index]!

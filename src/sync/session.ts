@@ -1,6 +1,6 @@
 /** One conversation with one device over one link: its state, and what is known of the other side. All of it is a cache. */
 import type { Place } from '../feed/chain.ts'
-import type { ClockEntry } from '../feed/vector-clock.ts'
+import type { ClockEntry, VectorClock } from '../feed/vector-clock.ts'
 import type { Announcement } from './announcement.ts'
 import type { Exchange } from './exchange.ts'
 import type { ClockWanted, Section } from './section.ts'
@@ -49,7 +49,9 @@ export class Session {
   deadlineMs: number | undefined
 
   /** What the peer holds durably, by its own words; undefined until it has said so. */
-  theirs: Map<string, readonly ClockEntry[]> | undefined
+  theirs: VectorClock | undefined
+  /** Others read the same: hundreds of devices may hold what we hold. */
+  sharesTheirs = false
   theirDigest: string | undefined
   /** When it last said something of it, by our clock. */
   toldMs = 0
@@ -139,6 +141,26 @@ export class Session {
     this.earlyWants.clear()
     this.descriptorsSent.clear()
     this.unsaid.clear()
+  }
+
+  /** Besides commits. */
+  get hasToSay(): boolean {
+    return (
+      this.ackDue ||
+      this.outbox.length > 0 ||
+      this.unsaid.size > 0 ||
+      this.announcementsOut.size > 0
+    )
+  }
+
+  /** The peer holds something else of a feed now; once {@link Session.theirs} is known. */
+  sayTheirs(feed: string, entries: readonly ClockEntry[]): void {
+    const own = this.sharesTheirs
+      ? new Map(this.theirs)
+      : (this.theirs as Map<string, readonly ClockEntry[]>)
+    own.set(feed, entries)
+    this.theirs = own
+    this.sharesTheirs = false
   }
 
   /** A feed has advanced here: places of theirs that were missing may be held now. */

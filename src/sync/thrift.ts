@@ -44,7 +44,18 @@ export function gather(
   },
 ): void {
   const { unsaid, announcementsOut, gathered } = session
-  if (!terms.isDear || terms.nowMs >= gathered.saidAllMs + chatterMs) {
+  const isOver = !terms.isDear || terms.nowMs >= gathered.saidAllMs + chatterMs
+  if (
+    unsaid.size + announcementsOut.size + gathered.unsaid.size + gathered.announcements.size ===
+    0
+  ) {
+    // Of hundreds of sessions nearly all, each time.
+    if (!isOver) return
+    gathered.saidAllMs = terms.nowMs
+    gathered.owesReceipt = false
+    return
+  }
+  if (isOver) {
     for (const feed of gathered.unsaid) unsaid.add(feed)
     for (const [device, announcement] of gathered.announcements)
       if (!announcementsOut.has(device)) announcementsOut.set(device, announcement)

@@ -74,6 +74,7 @@ export class WantPlanner {
     for (const session of sessions) {
       // What the one that was asked for everything has is not clear yet.
       if (pulled !== undefined && pulled !== session) continue
+      if (session.behindByFeed.size === 0) continue
       const wants: Want[] = []
       for (const feed of session.behindByFeed.keys()) {
         const expected = this.#expected.get(feed)

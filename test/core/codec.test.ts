@@ -88,6 +88,21 @@ describe('the codec', () => {
     },
   )
 
+  test.prop([fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 4 })])(
+    'writes hex as the bytes that it stands for',
+    (parts) => {
+      const [writer, other] = [new ByteWriter(1), new ByteWriter(1)]
+      for (const part of parts) writer.hex(bytesToHex(part))
+      for (const part of parts) other.bytes(part)
+      expect(writer.finish()).toEqual(other.finish())
+    },
+  )
+
+  it('refuses hex that is none', () => {
+    for (const hex of ['0', 'AB', '0g', ' 0', '/:', '`a'])
+      expect(() => new ByteWriter().hex(hex)).toThrow(TypeError)
+  })
+
   it('refuses numbers beyond 2^53, and varints that are longer than they need be', () => {
     for (const hex of ['ffffffffffffff7f', 'ffffffffffffffff01', '8000', '8080808080808000', '80'])
       expect(() => new ByteReader(hexToBytes(hex), 'test').varint()).toThrow(HavenError)
