@@ -40,7 +40,7 @@ export interface SharedStore extends MeshStore {
    * Makes this the newest announcement, if nothing has been stored, and no other announced, since the last `refresh` or `batch` of this
    * process: what it says of the clock is then true of one moment, and numbers go up with it. One transaction.
    *
-   * @returns false: something has; refresh, and make another one
+   * @returns false: something has, or there is news that was not taken; refresh, and make another one
    */
   announce(announcement: SharedAnnouncement): Promise<boolean>
 
