@@ -166,7 +166,22 @@ export class Importer {
     for (const { path, code, message } of found.rejections) {
       this.#reject({ source, line, code, message: path === '' ? message : `${path}: ${message}` })
     }
-    for (const resource of found.resources) await this.#add(resource)
+    for (const resource of found.resources) {
+      if (resource.type === '' && !this.#hasCollection(resource, { source, line })) continue
+      await this.#add(resource)
+    }
+  }
+
+  /** Of what says itself where it belongs. */
+  #hasCollection({ collection }: Resource, at: Pick<Rejection, 'source' | 'line'>): boolean {
+    try {
+      this.#options.collectionNamed(collection)
+      return true
+    } catch (error) {
+      if (!isHavenError(error)) throw error
+      this.#reject({ ...at, code: error.code, message: error.message })
+      return false
+    }
   }
 
   async #add(resource: Resource): Promise<void> {

@@ -4,6 +4,7 @@ import { limits } from '../core/limits.ts'
 import { utf8ToBytes } from '../core/bytes.ts'
 import type { Lane } from '../feed/descriptor.ts'
 import { exportLines, isPartOfId } from '../records/export-lines.ts'
+import { isRecordId } from '../records/fhir.ts'
 import { compactJson } from '../records/json-text.ts'
 import type { LiveWrite, RecordView as SeenRecord } from '../records/visibility.ts'
 import { unseenDeletions, writesFor } from '../records/changes.ts'
@@ -78,7 +79,7 @@ export class RecordOperations {
       for (let at = 0; at < ids.length; at += exportBatch) {
         for (const state of await collection.states(ids.slice(at, at + exportBatch))) {
           const view = await collection.view(state)
-          if (view.exists) yield* exportLines(view, { deviceOf, instantOf })
+          if (view.exists) yield* exportLines(view, { deviceOf, instantOf, collection: each })
         }
       }
     }
@@ -265,12 +266,7 @@ export function notFound(): HavenError {
 
 /** @throws HavenError `INVALID_ID` */
 export function checkedId(id: string): string {
-  if (
-    id === '' ||
-    !id.isWellFormed() ||
-    utf8ToBytes(id).length > limits.recordIdBytes ||
-    hasControlCharacter(id)
-  ) {
+  if (!isRecordId(id)) {
     throw new HavenError(
       'INVALID_ID',
       `An id has 1 to ${limits.recordIdBytes} bytes of text without control characters.`,
@@ -372,9 +368,4 @@ function checkedText(text: string | undefined): string | undefined {
     throw new HavenError('TOO_LARGE', `A text may have ${limits.valueBytes / 1024 / 1024} MiB.`)
   }
   return text
-}
-
-function hasControlCharacter(text: string): boolean {
-  for (const character of text) if (character < ' ' || character === '\u007f') return true
-  return false
 }

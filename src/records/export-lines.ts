@@ -1,6 +1,6 @@
 /** A record as an export has it: docs/data-model.md, "FHIR". */
 import { compareText } from './candidates.ts'
-import { isResourceId, resourceText } from './fhir.ts'
+import { isResourceId, plainMember, resourceText } from './fhir.ts'
 import { elementsOf } from './json-text.ts'
 import { type ExportedView, provenanceText, type ReviewContext } from './review-provenance.ts'
 import { tagsOf, withoutTags, withTags } from './review-tags.ts'
@@ -31,12 +31,12 @@ export function exportedFields(
  */
 export function exportLines(
   view: ExportedView,
-  how: Pick<ReviewContext, 'deviceOf' | 'instantOf'>,
+  how: Pick<ReviewContext, 'deviceOf' | 'instantOf'> & { readonly collection: string },
 ): string[] {
   const { id } = view
   const exported = exportedFields(view)
   if (!isResourceId(id)) {
-    return [id.includes('/') ? resourceText(id, exported) : plainText(id, exported)]
+    return [plainText(how.collection, id, exported)]
   }
   const kept = new Map(
     [...view.kept]
@@ -69,8 +69,16 @@ function joinedLists(values: readonly string[] | undefined): string | undefined 
   return `[${[...elements.values()].join(',')}]`
 }
 
-/** A record that is no FHIR resource. */
-function plainText(id: string, fields: Iterable<readonly [string, string]>): string {
-  const members = [['id', JSON.stringify(id)] as const, ...fields]
+/** A record that is no FHIR resource says where it belongs: {@link plainMember}. */
+function plainText(
+  collection: string,
+  id: string,
+  fields: Iterable<readonly [string, string]>,
+): string {
+  const members = [
+    [plainMember, JSON.stringify(collection)] as const,
+    ['id', JSON.stringify(id)] as const,
+    ...fields,
+  ]
   return `{${members.map(([name, json]) => `${JSON.stringify(name)}:${json}`).join(',')}}`
 }

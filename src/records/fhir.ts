@@ -14,6 +14,7 @@ import { isReviewProvenance } from './review-provenance.ts'
 import { withoutTags } from './review-tags.ts'
 
 export interface Resource {
+  /** Empty: it is no resource, but another record of an export. */
   readonly type: string
   /** `Type/id` */
   readonly recordId: string
@@ -33,6 +34,8 @@ export interface Rejection {
 /** FHIR's rules for ids. */
 const idPattern = /^[A-Za-z0-9\-.]{1,64}$/
 const typePattern = /^[A-Z][A-Za-z]{0,63}$/
+/** In the line of a record that is no resource: its collection, and `id` is all of its id. No field can have this name. */
+export const plainMember = '~record'
 /** A Bundle in a Bundle in … */
 const bundleDepth = 8
 
@@ -89,6 +92,14 @@ export function isResourceId(recordId: string): boolean {
   return typePattern.test(recordId.slice(0, slash)) && idPattern.test(recordId.slice(slash + 1))
 }
 
+/** Whether a record may have this id at all. */
+export function isRecordId(id: string): boolean {
+  if (id === '' || !id.isWellFormed()) return false
+  if (Buffer.byteLength(id, 'utf8') > limits.recordIdBytes) return false
+  for (const character of id) if (character < ' ' || character === '\u007f') return false
+  return true
+}
+
 /** What has to be done so that a record shows these fields: what changed, and removals of what is no longer there. */
 export function changesToReach(
   shown: ReadonlyMap<string, string>,
@@ -126,6 +137,10 @@ class Reading {
 
   take(members: Members, place: ReadingPlace): Resource | undefined {
     try {
+      if (members.has(plainMember)) {
+        this.resources.push(plainRecordOf(members))
+        return undefined
+      }
       if (members.get('resourceType') === '"Bundle"') {
         return this.#takeBundle(members, place)
       }
@@ -257,6 +272,30 @@ function resourceOf(members: Members, missingId: () => string): Resource {
     const own = name === 'meta' ? withoutTags(json) : json
     return own === undefined ? [] : [[name, own]]
   })
+  assertFields(fields)
+  return { type, recordId: `${type}/${id}`, collection: collectionOf(type), fields }
+}
+
+/** @throws HavenError `NOT_FHIR`, `INVALID_ID`, `TOO_LARGE` */
+function plainRecordOf(members: Members): Resource {
+  const collection = textOf(members.get(plainMember))
+  const recordId = textOf(members.get('id'))
+  if (collection === undefined || collection === '') {
+    throw new HavenError('NOT_FHIR', `"${plainMember}" has to name a collection.`)
+  }
+  if (recordId === undefined || !isRecordId(recordId)) {
+    throw new HavenError(
+      'INVALID_ID',
+      `An id has 1 to ${limits.recordIdBytes} bytes of text without control characters.`,
+    )
+  }
+  const fields = [...members].filter(([name]) => name !== plainMember && name !== 'id')
+  assertFields(fields)
+  return { type: '', recordId, collection, fields }
+}
+
+/** @throws HavenError `NOT_FHIR`, `TOO_LARGE` */
+function assertFields(fields: Resource['fields']): void {
   if (fields.length > limits.fieldsPerRecord) {
     throw new HavenError('TOO_LARGE', `A resource may have ${limits.fieldsPerRecord} elements.`)
   }
@@ -275,7 +314,6 @@ function resourceOf(members: Members, missingId: () => string): Resource {
       throw new HavenError('TOO_LARGE', 'An element may take 4 MiB, a resource 7 MiB.')
     }
   }
-  return { type, recordId: `${type}/${id}`, collection: collectionOf(type), fields }
 }
 
 /** Leaves room in an update for names and places. */

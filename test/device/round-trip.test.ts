@@ -133,6 +133,62 @@ test('there is a file of every kind', () => {
   expect(files.length).toBeGreaterThan(16)
 })
 
+describe('records that are no FHIR resources', () => {
+  const ids = [
+    'stock',
+    'stock/measles vaccine',
+    'Patient/a b',
+    'Patient/',
+    '日/"本"',
+    'x'.repeat(200),
+  ]
+
+  test('go out with all of their id and where they belong, and come in again', async () => {
+    const { founder: device } = await TestMesh.found()
+    for (const [index, id] of ids.entries()) {
+      const fields: [string, string][] = [
+        ['doses', `${index}.0`],
+        ['__proto__', '{"a":1}'],
+      ]
+      await device.operations.set(index % 2 === 0 ? 'records' : 'patients', id, fields)
+    }
+    await device.operations.set('records', 'typed', [['resourceType', '"Patient"']])
+    const lines = await expectNoChange(device)
+    expect(lines).toHaveLength(ids.length + 1)
+    const { founder: elsewhere } = await TestMesh.found(2)
+    expect(await importLines(elsewhere, lines)).toMatchObject({
+      records: lines.length,
+      created: lines.length,
+      rejected: [],
+    })
+    expect(await exported(elsewhere)).toEqual(lines)
+    expect(await hashes(elsewhere)).toEqual(await hashes(device))
+  })
+
+  test('are refused by line where they can not be, and the others are taken', async () => {
+    const { founder: device } = await TestMesh.found()
+    const control = String.fromCharCode(1)
+    const result = await importLines(device, [
+      '{"~record":"nowhere","id":"a"}',
+      '{"~record":"records","id":""}',
+      `{"~record":"records","id":${JSON.stringify(control)}}`,
+      '{"~record":"records"}',
+      '{"~record":1,"id":"a"}',
+      '{"~record":"records","id":"a","~same":["b"]}',
+      '{"~record":"records","id":"good","a":1}',
+    ])
+    expect(result.records).toBe(1)
+    expect(result.rejected.map(({ line, code }) => [line, code])).toEqual([
+      [1, 'UNKNOWN_COLLECTION'],
+      [2, 'INVALID_ID'],
+      [3, 'INVALID_ID'],
+      [4, 'INVALID_ID'],
+      [5, 'NOT_FHIR'],
+      [6, 'NOT_FHIR'],
+    ])
+  })
+})
+
 describe('records that two people changed at the same time', () => {
   const patient =
     '{"resourceType":"Patient","id":"p1","meta":{"versionId":"1","tag":[{"code":"own"}]},"gender":"female","telecom":[{"value":"1"}],"photo":[{"title":"x"}],"birthDate":"1994"}'
@@ -247,6 +303,7 @@ describe('records that two people changed at the same time', () => {
       }
       const field = chance.pick(Object.keys(values))
       const [a, b] = [chance.pick(values[field]!), chance.pick(values[field]!)]
+      if (!there && a === undefined) return
       const change =
         chance.chance(0.2) && a !== undefined && b !== undefined && a !== b
           ? ({ op: 'keep', field, values: [a, b] } as const)

@@ -10,6 +10,7 @@ import type { Conflict, ConflictValue, LiveWrite } from '../../src/records/visib
 const how = {
   deviceOf: (feed: string) => ({ id: feed.repeat(64), name: `device ${feed}` }),
   instantOf: (ms: number) => new Date(ms).toISOString(),
+  collection: 'records',
 }
 
 function written(
@@ -20,7 +21,7 @@ function written(
 ): ConflictValue {
   const time = { ms: Date.UTC(2026, 10, 22, 10, Number(feed)), counter: 0 }
   const place = { writer: feed, feed, seq: 1, clock: 0, schemaVersion: 0, actor: '' }
-  return { field, op, value, ...place, time, clockOff: false }
+  return { field, op, value, ...place, time, clockOff: false, unseen: [] }
 }
 
 function conflict(...values: ConflictValue[]): Conflict {
