@@ -15,7 +15,7 @@ import { atOneSite, onOneDevice } from '../sync/lone-commits.ts'
 import { sitePairs } from '../sync/site-coverage.ts'
 import type { CoverageDevice, CoverageInput, SitePair } from '../sync/site-coverage.ts'
 import { Stretches } from '../sync/stretches.ts'
-import { entriesToLookUp, wordsOf } from '../sync/words.ts'
+import { wordsOf } from '../sync/words.ts'
 import type { Coverage, CoverageOptions, CoveragePair, CoverageSite, DeviceInfo } from './api.ts'
 import { ClaimCheck } from './claim-check.ts'
 import { CommitDays, oldestOf } from './commit-days.ts'
@@ -122,11 +122,18 @@ async function inputOf(runtime: MeshRuntime, moment: Moment): Promise<CoverageIn
   const places = new Map<string, ChainPlace | undefined>()
   const devices: CoverageDevice[] = []
   for (const [device, { claims, site, state }] of participants) {
-    for (const entry of entriesToLookUp(claims, stretches)) {
-      const key = keyOf(entry)
-      if (!places.has(key)) places.set(key, await check.place(entry))
+    const unknown = new Map<string, ClockEntry>()
+    const read = () =>
+      wordsOf(device, claims, stretches, (entry) => {
+        const key = keyOf(entry)
+        if (!places.has(key)) unknown.set(key, entry)
+        return places.get(key)
+      })
+    let words = read()
+    if (unknown.size > 0) {
+      for (const [key, entry] of unknown) places.set(key, await check.place(entry))
+      words = read()
     }
-    const words = wordsOf(device, claims, stretches, (entry) => places.get(keyOf(entry)))
     devices.push({ device, site, counts: state === 'member', words })
     if (devices.length % devicesInATurn === 0) await nextTurn()
   }

@@ -29,17 +29,17 @@ export function groupsApart(
 ): Group[] {
   const active = input.devices.filter(({ counts }) => counts)
   const groups = new Groups(new Set(active.map(({ site }) => site)))
-  for (const [knower, author] of crossing(active, groups)) {
+  eachCrossing(active, groups, (knower, author) => {
     const untilMs = credibleUntil(knower, author, when.untilMs)
     if (untilMs !== undefined && untilMs >= when.sinceMs) groups.join(knower.site, author.site)
-  }
+  })
   const last = new Map<string, number>()
-  for (const [knower, author] of crossing(active, groups)) {
+  eachCrossing(active, groups, (knower, author) => {
     const untilMs = credibleUntil(knower, author, when.untilMs)
-    if (untilMs === undefined) continue
+    if (untilMs === undefined) return
     for (const group of [groups.of(knower.site), groups.of(author.site)])
       last.set(group, Math.max(last.get(group) ?? -Infinity, untilMs))
-  }
+  })
   const own = active.find(({ device }) => device === here)?.site
   const groupOf = ({ site }: CoverageDevice): string => groups.of(site)
   const holders = new Map(active.map((each) => [each.device, groupOf(each)]))
@@ -57,14 +57,15 @@ export function groupsApart(
 }
 
 /** Pairs of devices of two groups, as they are when the pair is come to. */
-function* crossing(
+function eachCrossing(
   devices: readonly CoverageDevice[],
   groups: Groups,
-): Iterable<[CoverageDevice, CoverageDevice]> {
+  take: (knower: CoverageDevice, author: CoverageDevice) => void,
+): void {
   for (const knower of devices) {
     if (knower.words.newest === undefined) continue
     for (const author of devices)
-      if (groups.of(knower.site) !== groups.of(author.site)) yield [knower, author]
+      if (!groups.areJoined(knower.site, author.site)) take(knower, author)
   }
 }
 
@@ -79,28 +80,28 @@ function credibleUntil(
 
 /** Sites, joined step by step. */
 class Groups {
-  readonly #parents = new Map<string, string>()
+  /** By site; replaced in all its members when two are joined. */
+  readonly #groups = new Map<string, { sites: string[] }>()
 
   constructor(sites: Iterable<string>) {
-    for (const site of sites) this.#parents.set(site, site)
+    for (const site of sites) this.#groups.set(site, { sites: [site] })
   }
 
+  /** Its name: that of one of its sites. */
   of(site: string): string {
-    let at = site
-    for (;;) {
-      const parent = this.#parents.get(at)!
-      if (parent === at) return at
-      const above = this.#parents.get(parent)!
-      this.#parents.set(at, above)
-      at = above
-    }
+    return this.#groups.get(site)!.sites[0]!
+  }
+
+  areJoined(a: string, b: string): boolean {
+    return a === b || this.#groups.get(a) === this.#groups.get(b)
   }
 
   join(a: string, b: string): void {
-    this.#parents.set(this.of(a), this.of(b))
+    const joined = { sites: [...this.#groups.get(a)!.sites, ...this.#groups.get(b)!.sites] }
+    for (const site of joined.sites) this.#groups.set(site, joined)
   }
 
   all(): Map<string, string[]> {
-    return Map.groupBy(this.#parents.keys(), (site) => this.of(site))
+    return new Map([...new Set(this.#groups.values())].map(({ sites }) => [sites[0]!, sites]))
   }
 }

@@ -13,8 +13,9 @@ export interface Stretch {
   readonly to: number
 }
 
-interface HeldFeed {
+export interface HeldFeed {
   readonly chain: FeedChain
+  readonly author: string
   /** The index of its first stretch; the others follow. */
   readonly at: number
 }
@@ -32,7 +33,7 @@ export class Stretches {
     for (const chain of chains) {
       const author = authorOf(chain.feed)
       if (author === undefined || chain.segments.length === 0) continue
-      this.#feeds.set(chain.feed, { chain, at: all.length })
+      this.#feeds.set(chain.feed, { chain, author, at: all.length })
       for (const [segment, { from, to }] of chain.segments.entries()) {
         this.#indexesOf(author).push(all.length)
         all.push({ feed: chain.feed, segment, author, from, to })
@@ -47,7 +48,7 @@ export class Stretches {
 
   /** Undefined: nobody has shown here whose it is. */
   authorOf(feed: string): string | undefined {
-    return this.#authorOf(feed)
+    return this.#feeds.get(feed)?.author ?? this.#authorOf(feed)
   }
 
   /** Indexes of the stretches that a device wrote. */
@@ -61,14 +62,10 @@ export class Stretches {
   }
 
   /** The place that an entry names where that is the end of a stretch; other places only the store knows. */
-  endNamed({ feed, floor, seq, head }: ClockEntry): ChainPlace | undefined {
+  endNamed({ chain }: HeldFeed, { floor, seq, head }: ClockEntry): ChainPlace | undefined {
     if (floor > 0) return undefined
-    const { segments } = this.#feeds.get(feed)?.chain ?? { segments: [] }
-    for (let segment = 0; segment < segments.length; segment++) {
-      const end = segments[segment]!
-      if (end.to === seq && end.head.startsWith(head)) return { segment, seq }
-    }
-    return undefined
+    const segment = chain.segments.findIndex((end) => end.to === seq && end.head.startsWith(head))
+    return segment === -1 ? undefined : { segment, seq }
   }
 
   #indexesOf(author: string): number[] {

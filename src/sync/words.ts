@@ -6,7 +6,7 @@ import type { ChainPlace } from '../feed/coverage.ts'
 import { reachOf } from '../feed/coverage.ts'
 import type { ClockEntry } from '../feed/vector-clock.ts'
 import type { Claim, Said } from './clock-book.ts'
-import type { Stretches } from './stretches.ts'
+import type { HeldFeed, Stretches } from './stretches.ts'
 
 export interface Word {
   /** When it first said so, and when last. */
@@ -67,19 +67,6 @@ export function wordsOf(
   return reading.words()
 }
 
-/** Entries of claims whose places only the store knows. */
-export function* entriesToLookUp(
-  claims: Iterable<Claim>,
-  stretches: Stretches,
-): Iterable<ClockEntry> {
-  for (const { claim, feeds } of withDifferences(claims))
-    for (const feed of feeds) {
-      if (stretches.feed(feed) === undefined) continue
-      for (const entry of claim.entries(feed))
-        if (stretches.endNamed(entry) === undefined) yield entry
-    }
-}
-
 /** Each claim with the feeds in which it may differ from the one before it in the list; the first with all of its own. */
 function* withDifferences(
   claims: Iterable<Claim>,
@@ -128,6 +115,11 @@ class Reading {
     const less: number[] = []
     for (const feed of feeds) {
       const entries = claim.entries(feed)
+      const held = this.#stretches.feed(feed)
+      if (isNewest && held !== undefined && this.#isAllOf(held, entries)) {
+        reach[held.at] = held.chain.segments[0]!.to
+        continue
+      }
       const named = this.#takeFeed(feed, entries, (index, seq) => {
         if (isNewest) reach[index] = seq
         else if (seq < reach[index]!) less.push(index)
@@ -153,6 +145,20 @@ class Reading {
       this.#written.push({ last, reach: this.#ownReach.slice() })
   }
 
+  /** Nearly all feeds are of others, have no fork, and end with the same commit as here. */
+  #isAllOf({ author, chain }: HeldFeed, entries: readonly ClockEntry[]): boolean {
+    const [entry] = entries
+    const [segment] = chain.segments
+    return (
+      entries.length === 1 &&
+      chain.segments.length === 1 &&
+      author !== this.#device &&
+      entry!.floor === 0 &&
+      entry!.seq === segment!.to &&
+      segment!.head.startsWith(entry!.head)
+    )
+  }
+
   /** Returns what the entries name that is not held here. */
   #takeFeed(
     feed: string,
@@ -166,18 +172,14 @@ class Reading {
     const named: ClockEntry[] = []
     for (const entry of entries) {
       const place =
-        held === undefined ? undefined : (this.#stretches.endNamed(entry) ?? this.#placeOf(entry))
+        held === undefined
+          ? undefined
+          : (this.#stretches.endNamed(held, entry) ?? this.#placeOf(entry))
       if (place === undefined) named.push(entry)
       else places.push(place)
     }
     if (author === this.#device) toggle(this.#unchecked, feed, named.length > 0)
     if (held === undefined) return named
-    if (held.chain.segments.length === 1 && author !== this.#device) {
-      // Nearly all of them.
-      const seqs = places.map(({ seq }) => seq)
-      reaches(held.at, Math.max(this.#stretches.all[held.at]!.from - 1, ...seqs))
-      return named
-    }
     for (const [segment, seq] of reachOf(held.chain, places).entries()) {
       const index = held.at + segment
       reaches(index, seq)

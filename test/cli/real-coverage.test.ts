@@ -33,7 +33,7 @@ async function joined(place: Place, device: string, ...more: string[]): Promise<
 
 test(
   'a camp sees what another one was known to hold, also when nothing runs',
-  { timeout: 90_000 },
+  { timeout: 180_000 },
   async () => {
     const place = new Place()
     const waiting = { timeout: 20_000, interval: 500 }
