@@ -16,7 +16,6 @@ import { FloodGuard } from './flood-guard.ts'
 import { metricsHttp, publicHttp } from './http.ts'
 import type { Http, Tls } from './http.ts'
 import type { QuotaLimits } from './quota.ts'
-import { MemoryRequestBook } from './request-book.ts'
 import { Registrar } from './registrar.ts'
 import { ServedMesh } from './served-mesh.ts'
 import type { ServerLog, ServerMembership } from './served-mesh.ts'
@@ -95,7 +94,7 @@ export class HavenServer {
       decide,
       log,
       random: systemRandom,
-      book: new MemoryRequestBook(nowMs),
+      book: home.requests,
       answer: ({ mesh, device }, address, question) =>
         this.#meshes.get(mesh)!.answer(device, address, question),
     })

@@ -1,6 +1,7 @@
 /** The home of a server that any number of processes share: a PostgreSQL database, or one that speaks its protocol. */
 import type { Random } from '../core/environment.ts'
 import { HavenError } from '../core/errors.ts'
+import { hexToBytes } from '../core/bytes.ts'
 import { systemClock, systemTimers } from '../device/system.ts'
 import type { Damage } from '../store/damage.ts'
 import { sealSecrets, unsealSecrets } from '../store/keystore.ts'
@@ -12,6 +13,7 @@ import type { SharedStore } from '../store/shared-store.ts'
 import { ChannelSecrets } from './channel-secrets.ts'
 import { removedMesh } from './server-home.ts'
 import type { MeshShelf, ServerHome } from './server-home.ts'
+import type { RequestBook } from './request-book.ts'
 import { SharedSentBytes } from './shared-sent-bytes.ts'
 import { newServerSecrets, readServerSecrets } from './server-secrets.ts'
 import type { ServerSecrets } from './server-secrets.ts'
@@ -31,6 +33,10 @@ const noServer = (): HavenError =>
 export class ServerDatabase implements ServerHome {
   readonly isShared = true
   readonly secrets: ServerSecrets
+  readonly requests: RequestBook = {
+    isNew: (id, expiresMs) =>
+      this.#tables.noteRequest(hexToBytes(id), { nowMs: systemClock.nowMs(), expiresMs }),
+  }
   readonly #database: PostgresDatabase
   readonly #tables: ServerTables
   readonly #channelSecrets: ChannelSecrets | undefined

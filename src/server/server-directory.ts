@@ -12,7 +12,9 @@ import { lockDirectory } from '../store/process-lock.ts'
 import type { ProcessLock } from '../store/process-lock.ts'
 import type { Damage } from '../store/damage.ts'
 import { openLevelStore } from '../store/level-store.ts'
-import { systemTimers } from '../device/system.ts'
+import { systemClock, systemTimers } from '../device/system.ts'
+import { MemoryRequestBook } from './request-book.ts'
+import type { RequestBook } from './request-book.ts'
 import { StoredSentBytes } from './sent-bytes.ts'
 import { removedMesh } from './server-home.ts'
 import type { MeshShelf, ServerHome } from './server-home.ts'
@@ -30,6 +32,7 @@ export class ServerDirectory implements ServerHome {
   readonly isShared = false
   readonly path: string
   readonly secrets: ServerSecrets
+  readonly requests: RequestBook = new MemoryRequestBook(() => systemClock.nowMs())
   readonly #lock: ProcessLock | undefined
   readonly #channelSecrets: readonly Uint8Array[]
 

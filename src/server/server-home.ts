@@ -3,6 +3,7 @@ import type { Damage } from '../store/damage.ts'
 import type { MeshStore } from '../store/mesh-store.ts'
 import type { SharedStore } from '../store/shared-store.ts'
 import type { SentBytes } from './sent-bytes.ts'
+import type { RequestBook } from './request-book.ts'
 import type { ServerSecrets } from './server-secrets.ts'
 import type { MeshUsage } from './usage.ts'
 
@@ -27,6 +28,9 @@ export interface ServerHome {
 
   /** For what a server seals to itself, 32 bytes each: the first is used, any is taken. */
   channelSecrets(): readonly Uint8Array[]
+
+  /** Which questions have been asked, of whichever process. */
+  readonly requests: RequestBook
 
   /** Ids of the meshes that are registered. */
   meshes(): Promise<string[]>

@@ -13,6 +13,7 @@ import { askerOver } from '../../src/device/exchange.ts'
 import { systemRandom as random } from '../../src/device/system.ts'
 import type { TestDevice } from '../device/support/test-device.ts'
 import { connect, sameClock, TestMesh, until } from '../device/support/test-device.ts'
+import { noPostgres, PostgresServer } from '../support/postgres.ts'
 import { plainProxy } from './plain-proxy.ts'
 import { bridged, register, TestServer } from './support.ts'
 
@@ -345,4 +346,31 @@ test('a full disk is said in the answer', async () => {
   await founder.set('a', { x: '1' })
   const conversation = await conversing(founder, server)
   await expect(conversation.ended).rejects.toMatchObject({ code: 'DISK_FULL' })
+})
+
+describe.skipIf(noPostgres !== undefined)('several processes behind one address', () => {
+  test('answer in turns, and none of them answers what another has', async () => {
+    const postgres = await PostgresServer.start()
+    onTestFinished(() => postgres.stop())
+    const url = await postgres.freshDatabase()
+    const [one, other] = [
+      await TestServer.start({ place: { postgres: url } }),
+      await TestServer.start({ place: { postgres: url } }),
+    ]
+    const mesh = await TestMesh.found()
+    const [far] = await mesh.enrolAll(['admin'])
+    await register(mesh.founder, one)
+    for (let count = 0; count < 10; count++) await mesh.founder.set(`r${count}`, { x: '1' })
+    await far!.set('far', { x: '2' })
+    const proxy = await plainProxy(one.server.address, other.server.address)
+    await conversing(mesh.founder, one, proxy)
+    await conversing(far!, one, proxy)
+    await until(() => sameClock(mesh.founder, far!), 30_000)
+    await mesh.founder.set('late', { x: '3' })
+    await until(() => sameClock(mesh.founder, far!), 60_000)
+    expect(proxy.bodies(exchangePath).length).toBeGreaterThan(3)
+    const [question] = proxy.bodies(exchangePath)
+    for (const server of [one, other])
+      expect(await say(server, exchangePath, question!)).toMatchObject({ code: 'ASKED_BEFORE' })
+  }, 120_000)
 })

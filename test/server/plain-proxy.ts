@@ -13,8 +13,10 @@ export interface PlainProxy {
   loseAnswers(path: string, count: number): void
 }
 
-/** On loopback; it forgets to pass on that a request wants to be upgraded. */
-export async function plainProxy(server: string): Promise<PlainProxy> {
+/** On loopback; it forgets to pass on that a request wants to be upgraded. Of several servers each gets a request in its turn. */
+export async function plainProxy(...servers: string[]): Promise<PlainProxy> {
+  let turn = 0
+  const next = (): string => servers[turn++ % servers.length]!
   const said = new Map<string, Buffer[]>()
   const losing = new Map<string, number>()
   let isOpen = false
@@ -26,7 +28,7 @@ export async function plainProxy(server: string): Promise<PlainProxy> {
       said.set(url, [...(said.get(url) ?? []), body])
       const { connection: _connection, upgrade: _upgrade, ...headers } = request.headers
       const method = request.method ?? 'GET'
-      const onward = makeRequest(new URL(url, server), { method, headers, agent: false })
+      const onward = makeRequest(new URL(url, next()), { method, headers, agent: false })
       onward.on('response', (answer) => {
         const left = losing.get(url) ?? 0
         losing.set(url, left - 1)
@@ -46,7 +48,7 @@ export async function plainProxy(server: string): Promise<PlainProxy> {
     socket.on('error', () => socket.destroy())
     const { connection: _connection, upgrade: _upgrade, ...headers } = request.headers
     const kept = isOpen ? request.headers : headers
-    const onward = makeRequest(new URL(request.url ?? '/', server), { headers: kept, agent: false })
+    const onward = makeRequest(new URL(request.url ?? '/', next()), { headers: kept, agent: false })
     onward.on('upgrade', (answer, far, first) => {
       const lines = Object.entries(answer.headers).map(
         ([name, value]) => `${name}: ${String(value)}`,

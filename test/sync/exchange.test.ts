@@ -90,6 +90,24 @@ describe('a device that asks', () => {
     expect(devices[1]!.commits).toEqual(server.commits)
   })
 
+  test('notices when what it was told does not add up to the server’s clock, and gets it whole', async () => {
+    const { world, askings, devices, server } = await worldOf(1)
+    const { engine } = devices[0]!.driver
+    await world.write(devices[0]!, [10], secondCollection)
+    await askings[0]!.exchangeAll()
+    const { known } = engine.book.entries.get(server.id)!
+    await world.write(devices[0]!, [10], firstCollection)
+    await askings[0]!.exchangeAll()
+    await askings[0]!.lost()
+    // What it knew of the server is older than the position that it was given.
+    engine.book.entries.get(server.id)!.known = known
+    await askings[0]!.exchange()
+    expect(engine.sessionWith(server.id)?.complete).toBe(false)
+    await askings[0]!.exchangeAll()
+    expect(engine.sessionWith(server.id)?.complete).toBe(true)
+    expect(askings[0]!.said.answer.some(({ tag }) => tag === 'clock')).toBe(true)
+  })
+
   test('goes through with another process at each question', async () => {
     const { world, askings, devices, server } = await worldOf(2)
     await world.write(devices[0]!, many(30, 20_000), secondCollection)
@@ -246,11 +264,23 @@ describe('whom the server does not know', () => {
     await asking.exchangeAll()
     expect(world.server.commits.size).toBe(1)
     expect(world.server.authority.isMember(world.devices[0]!.id)).toBe(true)
+    await asking.exchange()
     expect(asking.said.question.some(({ tag }) => tag === 'chain')).toBe(false)
     // A process that has not seen it asks for it.
     world.server.authority.known.clear()
     const answer = await asking.answerTo(await asking.question())
     expect(answer.code).toBe('NOT_A_MEMBER')
+  })
+
+  test('shows it until all facts are there: another process may answer next', async () => {
+    const world = new AskedServer({ devices: 1, acquainted: false })
+    const asking = new Asking(world, world.devices[0]!)
+    await world.write(world.devices[0]!, many(10, 20_000), secondCollection)
+    const between = (): void => {
+      if (world.server.commits.size < 10) world.server.authority.known.clear()
+    }
+    await asking.exchangeAll({ sendBytes: 64 * kib, takeBytes: 64 * kib }, between)
+    expect(world.server.commits.size).toBe(10)
   })
 
   test('can not use the certificate of another', async () => {
