@@ -50,6 +50,21 @@ describe('devices that are never online together', () => {
   })
 })
 
+describe('what a device announces', () => {
+  it('is said also when it is announced while the other one has not answered yet', async () => {
+    const network = new SimulatedNetwork({ seed: 2, devices: 2, weather: { delayMs: [400, 400] } })
+    const [a, b] = network.devices
+    void a!.write([100], secondCollection, 'routine')
+    await network.run(500)
+    // Half a second from now a has been quiet for long enough, and has said hello already.
+    network.connect(0, 1)
+    await network.run(8_000)
+    const own = a!.driver.engine.book.entries.get(a!.id)?.announcement
+    expect(own).toBeDefined()
+    expect(b!.driver.engine.book.entries.get(a!.id)?.announcement?.number).toBe(own!.number)
+  })
+})
+
 describe('what somebody far away holds', () => {
   /** 0 has no link but to 1 and 4, which have links to 2 in turns; 2 holds what the others can't take yet. */
   async function cutOffWhileAsking() {
