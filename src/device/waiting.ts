@@ -33,7 +33,7 @@ export async function waiting(
   bytesPerSecond: number | undefined,
 ): Promise<WaitingSide> {
   const { replica } = runtime
-  const classes = new Map<string, WaitingClass & { priority: number }>()
+  const classes = new Map<string, Size & { of: Kind['of']; priority: number }>()
   const feeds = new Set([...clock.keys(), ...[...replica.chains()].map(({ feed }) => feed)])
   for (const feed of feeds) {
     const entries = clock.get(feed) ?? []
@@ -47,14 +47,16 @@ export async function waiting(
     const kind = kindOf(runtime, feed)
     const before = classes.get(kind.key)
     classes.set(kind.key, {
-      ...kind.of,
+      of: kind.of,
       priority: kind.priority,
       commits: (before?.commits ?? 0) + commits,
       bytes: (before?.bytes ?? 0) + Math.round(size.bytes),
       estimated: (before?.estimated ?? false) || size.estimated,
     })
   }
-  const sorted = [...classes.values()].toSorted((a, b) => a.priority - b.priority)
+  const sorted = [...classes.values()]
+    .toSorted((a, b) => a.priority - b.priority)
+    .map(({ of, commits, bytes, estimated }) => ({ ...of, commits, bytes, estimated }))
   const bytes = sorted.reduce((sum, one) => sum + one.bytes, 0)
   return {
     commits: sorted.reduce((sum, one) => sum + one.commits, 0),
@@ -62,11 +64,19 @@ export async function waiting(
     estimated: sorted.some(({ estimated }) => estimated),
     bytesPerSecond: bytesPerSecond ?? null,
     ms: bytesPerSecond === undefined ? null : Math.round((bytes / bytesPerSecond) * 1_000),
-    classes: sorted.map(({ priority: _, ...one }) => one),
+    classes: sorted,
   }
 }
 
-function kindOf(runtime: MeshRuntime, feed: string) {
+type Size = Pick<WaitingClass, 'commits' | 'bytes' | 'estimated'>
+
+interface Kind {
+  readonly key: string
+  readonly priority: number
+  readonly of: Pick<WaitingClass, 'kind' | 'collection'>
+}
+
+function kindOf(runtime: MeshRuntime, feed: string): Kind {
   const { replica, control } = runtime
   const descriptor = replica.descriptor(feed)
   if (descriptor === undefined) {

@@ -64,7 +64,7 @@ export type Intake = (device: string) => number
 
 /**
  * How many bytes of commits may go to a device now, where that is bounded: control facts and what is urgent go beyond. At 0 nothing else
- * does, and what the two tell each other of what they hold waits for `chatterMs` of `thrift.ts`.
+ * does, and what the two tell each other of what they hold waits for `chatterMs` of `gathered.ts`.
  */
 export type Outflow = (device: string) => number
 

@@ -7,7 +7,7 @@ import type { ClockWanted, Section } from './section.ts'
 import { SendWindow } from './send-window.ts'
 import { nextState } from './session-states.ts'
 import type { SessionEvent, SessionState } from './session-states.ts'
-import { Gathered } from './thrift.ts'
+import { Gathered } from './gathered.ts'
 
 /** A part of a feed that is to be sent to the peer. */
 export interface Cursor {

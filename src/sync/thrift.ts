@@ -2,30 +2,8 @@
  * What is said where bytes are dear: what two devices tell each other of what they hold is little each time, and adds up to more in a day
  * than the commits of a small camp. So it is gathered; what concerns control facts and urgent commits is said at once.
  */
-import type { Announcement } from './announcement.ts'
+import { chatterMs } from './gathered.ts'
 import type { Session } from './session.ts'
-
-/** How long the rest is gathered: so said, a day of a busy mesh takes a megabyte or two. */
-export const chatterMs = 10 * 60_000
-
-/** What waits in a session until it is said with all the rest. */
-export class Gathered {
-  /** When nothing was left waiting. */
-  saidAllMs: number
-  readonly unsaid = new Set<string>()
-  readonly announcements = new Map<string, Announcement>()
-  /** The peer was told of urgent commits that arrived here, and has no announcement of it yet. */
-  owesReceipt = false
-
-  constructor(nowMs: number) {
-    this.saidAllMs = nowMs
-  }
-
-  get dueMs(): number {
-    const isWaiting = this.unsaid.size > 0 || this.announcements.size > 0
-    return isWaiting ? this.saidAllMs + chatterMs : Infinity
-  }
-}
 
 /**
  * Sorts what there is to say to a peer into what is said now, which stays in the session, and what is gathered.
