@@ -231,6 +231,15 @@ export const rows = [
     large: true,
   },
   {
+    name: 'server-postgres-upload',
+    what: 'uploads of small commits to one server process on PostgreSQL',
+    unit: 'commits/s',
+    bound: 'least',
+    must: 2_000,
+    aim: 4_000,
+    large: true,
+  },
+  {
     name: 'server-idle-memory',
     what: 'resident memory of a server to which 500 idle bridges of one mesh are connected',
     unit: 'MB',
@@ -288,7 +297,7 @@ export const rows = [
     unit: '',
     bound: 'value',
     must: 6,
-    aim: 5,
+    aim: 5.2,
     large: true,
   },
 ] as const satisfies readonly Row[]

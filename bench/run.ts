@@ -17,7 +17,14 @@ import { median, resultOf, Samples, table } from './report.ts'
 import { rows, type Row, type RowName } from './rows.ts'
 import { measureSlowLink, slowLinkNames } from './satellite.ts'
 import { fullScale, quickScale } from './scale.ts'
-import { idleNames, measureIdle, measureUploads, uploadNames } from './upload.ts'
+import {
+  idleNames,
+  measureIdle,
+  measurePostgres,
+  measureUploads,
+  postgresNames,
+  uploadNames,
+} from './upload.ts'
 
 const latencyEdits = 50
 const connectedNames: RowName[] = [
@@ -74,6 +81,11 @@ if (!options.reference && isWanted(...sizeNames, ...restartNames, ...readNames))
 if (!options.reference && isWanted(...uploadNames)) {
   say('a server that takes uploads')
   await measureUploads(measuring)
+}
+if (!options.reference && isWanted(...postgresNames)) {
+  say('a server that takes uploads, on PostgreSQL')
+  const whyNot = await measurePostgres(measuring)
+  if (whyNot !== undefined) say(`skipped: ${whyNot}`)
 }
 if (!options.reference && isWanted(...idleNames)) {
   say('a server with many idle bridges')

@@ -24,8 +24,8 @@ export interface Scale {
   reads: number
   largeCommits: Bulk
   smallCommits: Bulk
-  /** Bridges that are connected with one server, and over how many meshes they are spread in a second run. */
-  idle: { bridges: number; meshes: number }
+  /** Bridges that are connected with one server, over how many meshes they are spread in a second run, and how long they are left alone. */
+  idle: { bridges: number; meshes: number; ms: number }
   /** Commits that a bridge lacks. */
   catchUp: number
   /** What waits for a slow link: records of an import, and single edits. */
@@ -42,7 +42,8 @@ export const fullScale: Scale = {
   reads: 50,
   largeCommits: { meshes: 4, authors: 4, commits: 150, bytes: 64_000 },
   smallCommits: { meshes: 4, authors: 4, commits: 3_000, bytes: 250 },
-  idle: { bridges: 500, meshes: 10 },
+  // Longer than what is said after a pause, and than a ping.
+  idle: { bridges: 500, meshes: 10, ms: 10_000 },
   catchUp: 10_000,
   slowLink: { imported: 1_500, edits: 300 },
 }
@@ -58,7 +59,7 @@ export const quickScale: Scale = {
   reads: 10,
   largeCommits: { meshes: 2, authors: 2, commits: 8, bytes: 64_000 },
   smallCommits: { meshes: 2, authors: 2, commits: 100, bytes: 250 },
-  idle: { bridges: 12, meshes: 2 },
+  idle: { bridges: 12, meshes: 2, ms: 500 },
   catchUp: 100,
   slowLink: { imported: 100, edits: 10 },
 }

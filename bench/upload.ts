@@ -5,16 +5,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { BridgesCommands } from './bridges-process.ts'
 import { ByteCountingProxy } from './byte-counting-proxy.ts'
 import { Child } from './child.ts'
+import type { PostgresServer } from '../test/support/postgres.ts'
 import type { Measuring } from './measuring.ts'
 import type { RowName } from './rows.ts'
 import type { Bulk } from './scale.ts'
 import type { ServerCommands } from './server-process.ts'
 
 export const uploadNames: RowName[] = ['server-level-upload', 'server-level-commits']
+export const postgresNames: RowName[] = ['server-postgres-upload']
 export const idleNames: RowName[] = ['server-idle-memory', 'server-idle-memory-meshes']
 
-/** Longer than anything that has to be tidied up, and than a ping. */
-const idleMs = 10_000
 /** As many as a server lets come from one address at a time. */
 const bridgesPerHost = 90
 
@@ -32,16 +32,38 @@ export async function measureUploads(measuring: Measuring): Promise<void> {
   }
 }
 
+/** @returns why nothing was measured, if so */
+export async function measurePostgres(measuring: Measuring): Promise<string | undefined> {
+  const { samples, scale, rounds } = measuring
+  const { noPostgres, PostgresServer } = await import('../test/support/postgres.ts')
+  if (noPostgres !== undefined) return noPostgres
+  for (let round = 0; round < rounds; round++) {
+    const postgres = await PostgresServer.start()
+    try {
+      const { ms, commits } = await upload(measuring, scale.smallCommits, postgres)
+      samples.add('server-postgres-upload', 'ours', commits / (ms / 1000))
+    } finally {
+      await postgres.stop()
+    }
+  }
+  return undefined
+}
+
 /**
  * A bridge of each of several meshes brings what others have written. At the moment when the server has acknowledged the last of it, it is killed.
  *
+ * @param postgres - where the server keeps it, if not in a directory; ends at that moment too, as if its machine had gone
  * @throws Error when it has not kept everything
  */
 async function upload(
   { directory }: Measuring,
   { meshes, authors, commits, bytes }: Bulk,
+  postgres?: PostgresServer,
 ): Promise<{ ms: number; commits: number; bytes: number }> {
-  const place = { dataDir: join(mkdtempSync(join(directory, 'upload-')), 'server') }
+  const place =
+    postgres === undefined
+      ? { dataDir: join(mkdtempSync(join(directory, 'upload-')), 'server') }
+      : { postgres: await postgres.freshDatabase() }
   await using bridges = new Child<BridgesCommands>('bridges-process.ts')
   const ids: string[] = []
   let expected = 0
@@ -58,6 +80,8 @@ async function upload(
     ms = (await bridges.ask('untilComplete')) - beganMs
     await server.kill()
   }
+  await postgres?.crash()
+  await postgres?.launch()
   await using again = new Child<ServerCommands>('server-process.ts')
   await again.ask('start', { place })
   let kept = 0
@@ -82,7 +106,10 @@ export async function measureIdle(measuring: Measuring): Promise<void> {
 }
 
 /** @param counts - of the bridges of each mesh, which are all of its members. @returns bytes that are resident in the server */
-async function idleMemory({ directory }: Measuring, counts: readonly number[]): Promise<number> {
+async function idleMemory(
+  { directory, scale }: Measuring,
+  counts: readonly number[],
+): Promise<number> {
   await using server = new Child<ServerCommands>('server-process.ts')
   await using bridges = new Child<BridgesCommands>('bridges-process.ts')
   const dataDir = join(mkdtempSync(join(directory, 'idle-')), 'server')
@@ -102,7 +129,7 @@ async function idleMemory({ directory }: Measuring, counts: readonly number[]): 
       hosts.map(({ port }) => `http://127.0.0.1:${port}`),
     )
     await bridges.ask('untilComplete')
-    await sleep(idleMs)
+    await sleep(scale.idle.ms)
     const sessions = await server.ask('sessions')
     if (sessions !== count) throw new Error(`Of ${count} bridges, ${sessions} are connected.`)
     return await server.ask('memory')
