@@ -157,5 +157,5 @@ describe.skipIf(noPostgres !== undefined)('a PostgreSQL database', () => {
     const again = await openPostgresStore({ database, mesh, storeKey })
     await again.batch(chain.map(putCommit))
     expect(await again.commits({ feed: chain[0]!.feed, after: 0 })).toEqual(chain)
-  })
+  }, 120_000)
 })
