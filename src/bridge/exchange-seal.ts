@@ -1,6 +1,6 @@
 /**
  * What goes over the wire of an exchange (docs/protocol.md, Exchanges): one question of a device that has a token, and its answer, each sealed
- * under a key of its own. Pure: whether a question has been asked before is for others to say, by its {@link HeardQuestion.id}.
+ * under a key of its own. Pure: whether a question has been asked before is for others to say, by its id.
  */
 import { bytesToHex, concatBytes } from '../core/bytes.ts'
 import { ByteReader, ByteWriter } from '../core/codec.ts'
@@ -89,7 +89,7 @@ export interface QuestionHead {
   open(sealed: Uint8Array, nowMs: number): HeardQuestion | undefined
 }
 
-export interface HeardQuestion {
+interface HeardQuestion {
   /** No other question of any device has it. */
   readonly id: string
   /** From then on it does not open any more. */

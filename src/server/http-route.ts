@@ -23,7 +23,7 @@ export interface HttpRoute {
 export const bytesType = 'application/octet-stream'
 
 /** Bytes, whose number is checked: JSON Schema counts characters. */
-export function bytesSchema(minLength: number, maxLength: number): Schema {
+function bytesSchema(minLength: number, maxLength: number): Schema {
   return { type: 'string', format: 'binary', minLength, maxLength }
 }
 

@@ -127,7 +127,7 @@ function serve(app: FastifyInstance, route: HttpRoute, devices: DeviceRoutes): v
   })
 }
 
-/** Of {@link bytesSchema}. */
+/** Of bytes: see `http-route.ts`. */
 function lengthValidator({ minLength, maxLength }: Schema) {
   return (value: unknown): boolean => {
     const length = value instanceof Uint8Array ? value.length : 0

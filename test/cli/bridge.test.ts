@@ -38,6 +38,9 @@ test('the state of a bridge, as it is told', () => {
   haven.example.org (c5c5c5c5) at https://haven.example.org
     Connected for 10 minutes.
     It holds what is here, and nothing more.`)
+  expect(bridgeText(bridge({ servers: [{ ...server, carrier: 'post' }] }), nowMs)).toContain(
+    'Connected for 10 minutes, in plain requests: WebSockets don’t get through.',
+  )
   const waiting: ServerStatus = {
     ...server,
     state: 'waiting',
