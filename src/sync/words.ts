@@ -8,7 +8,7 @@ import type { ClockEntry } from '../feed/vector-clock.ts'
 import type { Claim, Said } from './clock-book.ts'
 import type { HeldFeed, Stretches } from './stretches.ts'
 
-export interface Word {
+interface Word {
   /** When it first said so, and when last. */
   readonly first: Said
   readonly last: Said
@@ -25,14 +25,14 @@ interface OlderWord {
 }
 
 /** All that it had written itself by then, where all of that is held here. */
-export interface WrittenWord {
+interface WrittenWord {
   readonly last: Said
   /** For each of its own stretches, in their order. */
   readonly reach: readonly number[]
 }
 
 /** A commit that it says it holds, and that is not held here. */
-export interface NamedCommit {
+interface NamedCommit {
   readonly feed: string
   readonly seq: number
   readonly head: string
