@@ -23,8 +23,8 @@ describe.skipIf(!canUseNamespaces())('a server whose disk is full', () => {
       ;({ device: id } = await server.up(...listen))
     }
     await camps.settle({ up, invite: () => server.invite() })
-    await camps.import({ patients: 800, bytesEach: 4_000 })
     await camps.up()
+    await camps.import({ patients: 400, bytesEach: 4_000 })
     for (const { uplink } of camps.bridges) uplink.plugIn()
     await until(
       'the transfer is in the middle',
@@ -56,6 +56,6 @@ describe.skipIf(!canUseNamespaces())('a server whose disk is full', () => {
     await camps.down()
     await server.down()
     expect(await findInFiles([server.dataDir], [planted, 'remarks', 'patients'])).toEqual([])
-    await expectOnceEach(camps.all, await commitsOfServer(server.dataDir, camps.mesh))
-  })
+    await expectOnceEach(camps.all, await commitsOfServer({ dataDir: server.dataDir }, camps.mesh))
+  }, 600_000)
 })

@@ -20,12 +20,18 @@ export class CampServer {
   /** All that it has said on standard error since it was first started, line by line. */
   readonly said: string[] = []
   readonly #place: CampDevice
+  /** Where it keeps everything, as options. */
+  readonly #home: readonly string[]
   #child: ChildProcess | undefined
   #ended: Promise<unknown> = Promise.resolve()
 
-  /** @param place - whose data directory and host it takes; it is no device of a mesh */
-  constructor(place: CampDevice) {
+  /**
+   * @param place - whose data directory and host it takes; it is no device of a mesh
+   * @param options.postgres - the URL of a database, which is used in place of the directory
+   */
+  constructor(place: CampDevice, { postgres }: { postgres?: string } = {}) {
     this.#place = place
+    this.#home = postgres === undefined ? ['--data', place.dataDir] : ['--postgres', postgres]
   }
 
   get dataDir(): string {
@@ -38,11 +44,9 @@ export class CampServer {
   }
 
   async up(...args: string[]): Promise<Ready> {
-    const child = this.#place.start(
-      program,
-      ['--data', this.dataDir, '--json', 'server', ...args],
-      { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] },
-    )
+    const child = this.#place.start(program, ['--json', 'server', ...this.#home, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    })
     this.#child = child
     this.logs = []
     const saidBefore = this.said.length
@@ -68,14 +72,14 @@ export class CampServer {
   }
 
   /** What is at an address of its host. */
-  async read(url: string): Promise<string> {
-    const asked = this.#place.start(
-      fileURLToPath(new URL('fetch-text.ts', import.meta.url)),
-      [url],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    )
-    const [page] = await Promise.all([text(asked.stdout!), ending(asked)])
-    return page
+  read(url: string): Promise<string> {
+    return this.#output(fileURLToPath(new URL('fetch-text.ts', import.meta.url)), [url])
+  }
+
+  async #output(file: string, args: readonly string[]): Promise<string> {
+    const child = this.#place.start(file, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    const [output] = await Promise.all([text(child.stdout!), ending(child)])
+    return output
   }
 
   /** One of the numbers at `/metrics`, added up over meshes. @param address - as after `--metrics` */
@@ -89,7 +93,9 @@ export class CampServer {
 
   /** The code for one mesh. */
   async invite(): Promise<string> {
-    const { code } = await this.#place.run<{ code: string }>('server', 'invite')
+    const { code } = JSON.parse(
+      await this.#output(program, ['--json', 'server', ...this.#home, 'invite']),
+    ) as { code: string }
     return code
   }
 

@@ -26,7 +26,7 @@ import { until } from './until.ts'
 const program = fileURLToPath(new URL('../../bin/haven.mjs', import.meta.url))
 const lineBytes = 16 * 1024 * 1024
 /** Several processes that start at once, on a busy machine. */
-export const startMs = 60_000
+export const startMs = 120_000
 
 /** What `get --json` prints. */
 export interface RecordDocument {

@@ -1,9 +1,8 @@
 /** What lies in the stores of devices and servers that are not running, commit by commit. */
-import { join } from 'node:path'
 import { expect } from 'vitest'
 import { bytesToHex } from '../../src/core/bytes.ts'
-import { ServerDirectory } from '../../src/server/server-directory.ts'
-import { Usage } from '../../src/server/usage.ts'
+import { lookAtServerHome } from '../../src/server/open-server-home.ts'
+import type { ServerPlace } from '../../src/server/open-server-home.ts'
 import { prepareDataDirectory } from '../../src/store/data-dir.ts'
 import { openKeystore } from '../../src/store/keystore.ts'
 import { openLevelStore } from '../../src/store/level-store.ts'
@@ -35,18 +34,18 @@ export async function commitsOfDevice(dataDir: string): Promise<StoredCommits> {
   }
 }
 
-/** @param dataDir - of a server on files of its own */
-export async function commitsOfServer(dataDir: string, mesh: string): Promise<ServedCommits> {
-  const { secrets } = await ServerDirectory.look(dataDir, undefined)
-  const store = await openLevelStore({
-    location: join(dataDir, 'meshes', mesh),
-    storeKey: secrets.storeKey,
-  })
+/** @param place - of a server of which no process runs */
+export async function commitsOfServer(place: ServerPlace, mesh: string): Promise<ServedCommits> {
+  const home = await lookAtServerHome(place)
   try {
-    const { total } = await Usage.load(store)
-    return { ...(await commitsIn(store)), counted: total.commits }
+    const { store, usage } = await home.openMesh(mesh, () => {})
+    try {
+      return { ...(await commitsIn(store)), counted: usage.total.commits }
+    } finally {
+      await store.close()
+    }
   } finally {
-    await store.close()
+    await home.close()
   }
 }
 
