@@ -54,8 +54,7 @@ export async function run(args: readonly string[], cli: Cli): Promise<number> {
     .includes('--json')
   try {
     refuseKeyLogging(cli.env)
-    // Not an option of the whole program: `haven schema show` has one of that name.
-    if (args[0] === '--version') {
+    if (asksForVersion(args)) {
       await cli.stdout.write(`${packageVersion()}\n`)
       return 0
     }
@@ -66,6 +65,17 @@ export async function run(args: readonly string[], cli: Cli): Promise<number> {
     if (error instanceof CommanderError && error.exitCode === 0) return 0
     return report(error, { cli, isJson })
   }
+}
+
+/** Before any command: `haven schema show` has an option of that name. */
+function asksForVersion(args: readonly string[]): boolean {
+  for (let at = 0; at < args.length; at++) {
+    const arg = args[at]!
+    if (arg === '--version') return true
+    if (arg === '--data') at++
+    else if (!arg.startsWith('--') || arg === '--') return false
+  }
+  return false
 }
 
 /** @throws HavenError `USAGE`: with this variable, libp2p-noise can be made to print the keys of every connection */

@@ -120,7 +120,9 @@ export class RecordOperations {
     fields: Iterable<[string, JsonText | undefined]>,
     options: WriteOptions = {},
   ): Promise<WriteResult> {
-    const changes = [...fields].map(([field, value]): RecordChange => ({ op: 'put', field, value }))
+    const pairs = asList(fields)
+    if (!pairs.every(Array.isArray)) throw misshapen()
+    const changes = pairs.map(([field, value]): RecordChange => ({ op: 'put', field, value }))
     if (changes.length === 0)
       throw new HavenError('USAGE', 'Name at least one field and its value.')
     return this.write(name, id, changes, options)
@@ -136,7 +138,8 @@ export class RecordOperations {
     changes: readonly RecordChange[],
     { urgent = false, seen }: WriteOptions = {},
   ): Promise<WriteResult> {
-    const checked = changes.map((change) => checkedChange(id, change))
+    checkedId(id)
+    const checked = asList(changes).map((change) => checkedChange(id, change))
     if (checked.length === 0) throw new HavenError('USAGE', 'Say what is to be changed.')
     const version =
       seen === undefined
@@ -266,7 +269,7 @@ export function notFound(): HavenError {
 
 /** @throws HavenError `INVALID_ID` */
 export function checkedId(id: string): string {
-  if (!isRecordId(id)) {
+  if (typeof id !== 'string' || !isRecordId(id)) {
     throw new HavenError(
       'INVALID_ID',
       `An id has 1 to ${limits.recordIdBytes} bytes of text without control characters.`,
@@ -286,13 +289,55 @@ const changeOps: ReadonlySet<string> = new Set<RecordChange['op']>([
   'restore',
 ])
 
+// Programs are not all checked by a compiler.
+
+function asList<T>(list: Iterable<T>): T[] {
+  if (!isObject(list) || !(Symbol.iterator in list)) throw misshapen()
+  return [...list]
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+function hasItsParts(change: Extract<RecordChange, { field: string }>): boolean {
+  const isText = (value: unknown): boolean => typeof value === 'string'
+  const isTextOrNone = (value: unknown): boolean => value === undefined || isText(value)
+  if (!isText(change.field)) return false
+  switch (change.op) {
+    case 'keep':
+      return Array.isArray(change.values) && change.values.every(isText)
+    case 'put':
+      return isTextOrNone(change.value) && isTextOrNone(change.from)
+    case 'text':
+      return isTextOrNone(change.insert)
+    case 'count':
+      return true
+    case 'add':
+    case 'remove':
+    default:
+      return isText(change.value)
+  }
+}
+
+function misshapen(): HavenError {
+  return new HavenError(
+    'USAGE',
+    'Changes are a list, each with its op, field and value: fields and values are texts, a value JSON.',
+  )
+}
+
 /** What a person typed, or another program sent, as text that a commit can hold. */
 function checkedChange(id: string, change: RecordChange): RecordChange {
-  // Programs are not all checked by a compiler.
+  if (!isObject(change)) throw misshapen()
   if (!changeOps.has(change.op)) {
     throw new HavenError('INVALID_VALUE', 'This is no change that this version knows.')
   }
-  if (!('field' in change)) return change
+  if (!('field' in change)) {
+    if (change.op === 'delete' || change.op === 'restore') return change
+    throw misshapen()
+  }
+  if (!hasItsParts(change)) throw misshapen()
   const field = checkedField(id, change.field)
   switch (change.op) {
     case 'count':
@@ -357,7 +402,7 @@ export function checkedValue(field: string, value: JsonText | undefined): JsonTe
   } catch (error) {
     throw new HavenError(
       'INVALID_VALUE',
-      `The value of ${JSON.stringify(field)} is not JSON. Texts need quotes: ${field}='"text"'.`,
+      `The value of ${JSON.stringify(field)} is not JSON. Texts need quotes, such as '"text"'.`,
       { cause: error },
     )
   }

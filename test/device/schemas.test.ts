@@ -133,6 +133,12 @@ test('an old app and one of today work on the same records for months', async ()
   expect(await old.contentHash()).toBe(await now.contentHash())
 })
 
+test('who can read nothing is told so, not that there are no schemas', async () => {
+  const mesh = await TestMesh.found()
+  const [courier] = await mesh.enrolAll(['courier'])
+  expect(() => schemas(courier!).list()).toThrow(expect.objectContaining({ code: 'NOT_ALLOWED' }))
+})
+
 test('the history of a field goes on under its other names', async () => {
   const { old, now } = await clinic()
   await old.set('p1', { sex: '"f"', weight: '70.50', name: '"Anna Berg"', ward: '1' })
