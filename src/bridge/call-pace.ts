@@ -9,6 +9,11 @@ export const callBytes = 10_000
 const share = 0.1
 const atOnce = 10
 
+/** From one call to the next, if calls are all that is made. */
+export function callIntervalMs(left: { readonly bytes: number; readonly ofMs: number }): number {
+  return Math.min(left.ofMs, (left.ofMs * callBytes) / Math.max(1, share * left.bytes))
+}
+
 export class CallPace {
   #calls = atOnce
   #filledMs: number

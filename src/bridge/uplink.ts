@@ -71,6 +71,8 @@ export class Uplink {
   #failures = 0
   /** By the monotonic clock: when it would be called, if calls were free. */
   #freeMs = 0
+  /** It was hung up for so long. */
+  #restMs = 0
   #ticket: ChannelTicket | undefined
   /** Of whatever carries now. */
   #close: (reason: string) => void = () => {}
@@ -113,6 +115,13 @@ export class Uplink {
     this.#callIn(waitMs, this.#status.problem)
   }
 
+  /** Hangs up, and calls again after so long, or as soon as there is a reason: to stay connected costs something too. */
+  rest(forMs: number): void {
+    if (this.#status.state !== 'connected') return
+    this.#restMs = forMs
+    this.#close('resting')
+  }
+
   /** Resolves when the link has ended. */
   async stop(): Promise<void> {
     clearTimeout(this.#timer)
@@ -123,6 +132,7 @@ export class Uplink {
 
   async #dial(): Promise<void> {
     this.#status = this.#stateOf('connecting', { problem: this.#status.problem })
+    this.#restMs = 0
     let problem: HavenError | undefined
     for (const address of this.#options.addresses()) {
       if (this.#stop.signal.aborted) return
@@ -137,6 +147,12 @@ export class Uplink {
       }
     }
     if (this.#stop.signal.aborted) return
+    if (this.#restMs > 0) {
+      this.#freeMs = performance.now()
+      this.#failures = 0
+      this.#callIn(this.#restMs, undefined)
+      return
+    }
     this.#failures += 1
     const capMs = problem?.code === 'CAPTIVE_PORTAL' ? portalCapMs : backoff.capMs
     this.#wait(backoffMs(this.#failures - 1, { ...backoff, capMs }), problem)

@@ -4,6 +4,7 @@ import { HavenError, isHavenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { BudgetLeft, DataBudget } from '../bridge/data-budget.ts'
 import { Uplink } from '../bridge/uplink.ts'
+import type { Session } from '../sync/session.ts'
 import { lostAfter } from '../sync/lost-claims.ts'
 import { watchNetwork } from '../mesh/network-watch.ts'
 import type { BridgeStatus, DeviceInfo, Notice, ServerStatus } from './api.ts'
@@ -20,6 +21,8 @@ export interface BridgingOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: (event: string, details: Record<string, unknown>) => void
+  /** How long a link is kept that carries nothing, where only the reserve is left; default: a minute. */
+  readonly restAfterMs?: number
 }
 
 const full = {
@@ -47,6 +50,8 @@ const dataLost = (server: DeviceInfo, lost: NonNullable<ServerStatus['lost']>): 
 })
 
 const countEveryMs = 1_000
+/** On the reserve, a link that carries nothing for so long is hung up: its pings alone would take 4 MB in a day. */
+const quietMs = 60_000
 
 export class Bridging {
   readonly #options: BridgingOptions
@@ -58,6 +63,7 @@ export class Bridging {
   #auto = false
   #stopWatching: () => void = () => {}
   #counting: NodeJS.Timeout | undefined
+  readonly #lastCommits = new Map<string, { session: Session; commits: number; sinceMs: number }>()
   /** Of uplinks that are not wanted any more. */
   #ended: Promise<unknown> = Promise.resolve()
 
@@ -251,12 +257,28 @@ export class Bridging {
     const { rates } = this.#costs
     for (const [server, uplink] of this.#uplinks) {
       const session = runtime.driver.engine.sessionWith(server)
-      if (session !== undefined) rates.measure(server, session)
-      else if (this.#costs.budget !== undefined && this.#lacksUrgent(server)) uplink.callSoon()
+      if (session !== undefined) {
+        rates.measure(server, session)
+        if (this.#costs.state === 'urgent' && this.#isQuiet(server, session))
+          uplink.rest(this.#costs.restMs)
+      } else if (this.#costs.budget !== undefined && this.#lacksUrgent(server)) uplink.callSoon()
     }
     await this.#keep(async () => {
       if (await this.#costs.count()) this.#flowChanged()
     })
+  }
+
+  /** No commit has come or gone for a while, and nothing urgent waits. */
+  #isQuiet(server: string, session: Session): boolean {
+    const commits = session.commits.in + session.commits.out
+    const before = this.#lastCommits.get(server)
+    const nowMs = performance.now()
+    if (before?.session !== session || before.commits !== commits) {
+      this.#lastCommits.set(server, { session, commits, sinceMs: nowMs })
+      return false
+    }
+    const restAfterMs = this.#options.restAfterMs ?? quietMs
+    return nowMs - before.sinceMs >= restAfterMs && !this.#lacksUrgent(server)
   }
 
   /** A store that does not take it is not made better by an end here. */
@@ -282,6 +304,7 @@ export class Bridging {
   #flowChanged(): void {
     const { driver } = this.#options.runtime
     this.#renew()
+    if (this.#costs.state === 'open') for (const uplink of this.#uplinks.values()) uplink.callSoon()
     driver.engine.intakeChanged(this.#options.clock.nowMs())
     driver.pump()
   }

@@ -1,5 +1,5 @@
 /** What uplinks cost: counted, bounded by a budget if there is one, and measured, to say how long what waits will take. */
-import { CallPace } from '../bridge/call-pace.ts'
+import { callIntervalMs, CallPace } from '../bridge/call-pace.ts'
 import type { BudgetLeft, BudgetState, DataBudget } from '../bridge/data-budget.ts'
 import { LinkMeter } from '../bridge/link-meter.ts'
 import type { Clock } from '../core/environment.ts'
@@ -80,19 +80,23 @@ export class UplinkCosts {
   /** How long to wait before a server is called again. */
   readonly paceMs = (): number => this.#paceMs(0)
 
+  /** How long to stay away from a server that nothing urgent is waiting for. */
+  get restMs(): number {
+    return callIntervalMs(this.#forCalls ?? { bytes: Infinity, ofMs: 0 })
+  }
+
   async save(): Promise<void> {
     await this.#use.save()
     await this.rates.save()
   }
 
-  #paceMs(connections: number): number {
+  get #forCalls(): { bytes: number; ofMs: number } | undefined {
     const { left } = this
-    const nowMs = this.#clock.nowMs()
-    return this.#pace.waitMs(
-      connections,
-      left && { bytes: left.openBytes || left.leftBytes, ofMs: left.untilMs - left.sinceMs },
-      nowMs,
-    )
+    return left && { bytes: left.openBytes || left.leftBytes, ofMs: left.untilMs - left.sinceMs }
+  }
+
+  #paceMs(connections: number): number {
+    return this.#pace.waitMs(connections, this.#forCalls, this.#clock.nowMs())
   }
 
   #stateNow(): BudgetState {

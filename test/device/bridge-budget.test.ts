@@ -14,20 +14,25 @@ const kb = 1000
 /** So many bytes as a value, not to be compressed. */
 const text = (bytes: number) => JSON.stringify(randomBytes((bytes * 3) / 4).toString('base64'))
 
-async function bridgingOf(device: TestDevice, clock: { nowMs: () => number }): Promise<Bridging> {
-  const { runtime } = device
-  const bridging = await Bridging.open({ runtime, clock, random: systemRandom, log: () => {} })
+async function bridgingOf(
+  { runtime }: TestDevice,
+  clock: { nowMs: () => number },
+  restAfterMs?: number,
+): Promise<Bridging> {
+  const options = { runtime, clock, random: systemRandom, log: () => {} }
+  const rest = restAfterMs === undefined ? {} : { restAfterMs }
+  const bridging = await Bridging.open({ ...options, ...rest })
   onTestFinished(() => bridging.close())
   return bridging
 }
 
 describe('a device with a budget', () => {
-  async function camp() {
+  async function camp(restAfterMs?: number) {
     const server = await TestServer.start()
     const mesh = await TestMesh.found()
     const [far] = await mesh.enrolAll(['admin'])
     const clock = { ms: Date.UTC(2026, 5, 1, 12), nowMs: () => clock.ms }
-    const bridging = await bridgingOf(mesh.founder, clock)
+    const bridging = await bridgingOf(mesh.founder, clock, restAfterMs)
     await bridging.add(encodeServerInvitation(await server.invite()))
     const atServer = (device: TestDevice) =>
       server.server.runtimeOf(mesh.mesh)?.replica.digest === device.runtime.replica.digest
@@ -88,6 +93,32 @@ describe('a device with a budget', () => {
     clock.ms = Date.UTC(2026, 6, 1, 0, 0, 1)
     await later.setBudget({ bytes: 5_000 * kb, per: 'month', urgentBytes: 1 * kb })
     await until(() => atServer(founder))
+  })
+
+  test('does not stay connected on the reserve, and calls at once when something urgent is written', async () => {
+    const { server, mesh, founder, clock, bridging, atServer } = await camp(500)
+    bridging.up({ auto: false })
+    await until(() => bridging.status().servers[0]?.ahead === 0)
+    const used = bridging.status().carried.day
+    await bridging.setBudget({ bytes: used + 300 * kb, per: 'day', urgentBytes: used + 290 * kb })
+    await until(() => bridging.status().servers[0]?.state === 'waiting', 20_000)
+    const { nextTry, problem, since } = bridging.status().servers[0]!
+    expect(problem).toBeNull()
+    expect(Date.parse(nextTry!) - Date.parse(since!)).toBeGreaterThan(60 * 60_000)
+    expect(bridging.status().budget!.state).toBe('urgent')
+    await founder.set('routine', { x: '1' })
+    const link = () =>
+      server.server.runtimeOf(mesh.mesh)!.driver.engine.sessionWith(founder.id)?.state
+    await until(() => link() === undefined)
+    await founder.set('urgent', { x: '1' }, true)
+    const urgent = () =>
+      [...founder.runtime.replica.descriptors()].find(({ lane }) => lane === 'urgent')!.feed
+    await until(() => server.server.runtimeOf(mesh.mesh)!.replica.chain(urgent()).seq > 0, 20_000)
+    expect(bridging.status().servers[0]!.ahead).toBeGreaterThan(0)
+    await until(() => bridging.status().servers[0]?.state === 'waiting', 20_000)
+
+    clock.ms += dayMs
+    await until(() => atServer(founder), 20_000)
   })
 
   test('may not keep all of it for what is urgent', async () => {
