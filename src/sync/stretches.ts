@@ -16,6 +16,8 @@ export interface Stretch {
 export interface HeldFeed {
   readonly chain: FeedChain
   readonly author: string
+  /** What a clock says of it that ends as it does here; absent where it has forked. */
+  readonly end: ClockEntry | undefined
   /** The index of its first stretch; the others follow. */
   readonly at: number
 }
@@ -33,7 +35,8 @@ export class Stretches {
     for (const chain of chains) {
       const author = authorOf(chain.feed)
       if (author === undefined || chain.segments.length === 0) continue
-      this.#feeds.set(chain.feed, { chain, author, at: all.length })
+      const end = chain.forked ? undefined : chain.entries()[0]
+      this.#feeds.set(chain.feed, { chain, author, end, at: all.length })
       for (const [segment, { from, to }] of chain.segments.entries()) {
         this.#indexesOf(author).push(all.length)
         all.push({ feed: chain.feed, segment, author, from, to })

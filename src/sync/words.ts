@@ -146,16 +146,14 @@ class Reading {
   }
 
   /** Nearly all feeds are of others, have no fork, and end with the same commit as here. */
-  #isAllOf({ author, chain }: HeldFeed, entries: readonly ClockEntry[]): boolean {
+  #isAllOf({ author, end }: HeldFeed, entries: readonly ClockEntry[]): boolean {
     const [entry] = entries
-    const [segment] = chain.segments
     return (
       entries.length === 1 &&
-      chain.segments.length === 1 &&
       author !== this.#device &&
-      entry!.floor === 0 &&
-      entry!.seq === segment!.to &&
-      segment!.head.startsWith(entry!.head)
+      entry!.seq === end?.seq &&
+      entry!.head === end.head &&
+      entry!.floor === 0
     )
   }
 
