@@ -25,6 +25,7 @@ import { MeshControl } from './server-control.ts'
 import type { UsedMesh } from './mesh-summary.ts'
 import type { ServerHome } from './server-home.ts'
 import { serverMetrics } from './server-metrics.ts'
+import type { Counted } from './server-metrics.ts'
 import type { MeshUsage } from './usage.ts'
 
 export interface ServerOptions {
@@ -274,10 +275,18 @@ export class HavenServer {
     }
   }
 
+  #counted(): Counted {
+    const { connections } = this.#listener
+    const refusals = new Map(this.#listener.refusals)
+    for (const [code, count] of this.#exchanges.refusals)
+      refusals.set(code, (refusals.get(code) ?? 0) + count)
+    return { connections, refusals, answered: this.#exchanges.answered }
+  }
+
   async #offerMetrics(): Promise<void> {
     const { metrics } = this.#options
     if (metrics === undefined) return
-    this.#metrics = metricsHttp(() => serverMetrics(this.#meshes.values(), this.#listener))
+    this.#metrics = metricsHttp(() => serverMetrics(this.#meshes.values(), this.#counted()))
     const port = await this.#metrics.listen(metrics.host, metrics.port)
     this.metricsAddress = `http://${reachable(metrics.host)}:${port}/metrics`
   }

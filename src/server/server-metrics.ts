@@ -5,8 +5,10 @@ import type { ServedMesh } from './served-mesh.ts'
 export interface Counted {
   /** Connections, those of strangers included. */
   readonly connections: number
-  /** How many were turned away, by error code. */
+  /** How many were turned away, in plain requests too, by error code. */
   readonly refusals: ReadonlyMap<string, number>
+  /** Questions in plain requests that were answered since the start. */
+  readonly answered: number
 }
 
 export function serverMetrics(meshes: Iterable<ServedMesh>, counted: Counted): Metric[] {
@@ -63,8 +65,14 @@ export function serverMetrics(meshes: Iterable<ServedMesh>, counted: Counted): M
       values: [{ value: counted.connections }],
     },
     {
+      name: 'haven_exchanges_total',
+      help: 'Questions in plain requests that were answered since the start.',
+      type: 'counter',
+      values: [{ value: counted.answered }],
+    },
+    {
       name: 'haven_refused_total',
-      help: 'Connections that were turned away since the start, by error code.',
+      help: 'Connections and questions that were turned away since the start, by error code.',
       type: 'counter',
       values: [...counted.refusals].map(([code, value]) => ({ labels: { code }, value })),
     },

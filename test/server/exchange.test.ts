@@ -170,6 +170,21 @@ describe('in plain requests', () => {
   })
 })
 
+test('what is answered and refused in plain requests is counted', async () => {
+  const server = await TestServer.start({ metrics: { host: '127.0.0.1', port: 0 } })
+  const { founder } = await TestMesh.found()
+  await register(founder, server)
+  await founder.set('a', { x: '1' })
+  await conversing(founder, server)
+  await until(() => holdsWhatIsAt(server, founder))
+  await expect(postsOf((await TestMesh.found(7)).founder, server)).rejects.toMatchObject({
+    code: 'SERVER_UNKNOWN_MESH',
+  })
+  const numbers = await (await fetch(server.server.metricsAddress!)).text()
+  expect(numbers).toMatch(/^haven_exchanges_total [1-9]/m)
+  expect(numbers).toMatch(/^haven_refused_total\{code="SERVER_UNKNOWN_MESH"\} 1$/m)
+})
+
 describe('who may not', () => {
   test('a device without the right to bridge, and one of a mesh that is not served', async () => {
     const { server, mesh } = await setting()
