@@ -181,6 +181,12 @@ describe('what would be lost', () => {
     })
     await exchangeAnnouncements(founder, b)
     expect(siteCalled(await coverageOf(founder), 'North')).toMatchObject({ oneSite: null })
+    mesh.nowMs += 3 * dayMs
+    const later = new Date(mesh.nowMs).toISOString().slice(0, 10)
+    await founder.set('r', { m: '3' })
+    const last = await coverageOf(founder)
+    expect(siteCalled(last, 'North').oneDevice).toMatchObject({ commits: 1, day: later })
+    expect(pair(last, 'South', 'North')).toMatchObject({ lacks: 1, missingDay: later })
   })
 
   it('does not count a device that is to be wiped, or was removed', async () => {
