@@ -193,7 +193,9 @@ export class HavenServer {
   /** Meshes, or all that there is, that can't be served just now. */
   async #failing(): Promise<number> {
     if (!(await this.#home.isReachable())) return Math.max(1, this.#meshes.size)
-    return [...this.#meshes.values()].filter((mesh) => mesh.failure !== undefined).length
+    return [...this.#meshes.values()].filter(
+      ({ failure, isGone }) => failure !== undefined && !isGone,
+    ).length
   }
 
   async #openMeshes(): Promise<void> {
@@ -243,10 +245,12 @@ export class HavenServer {
   async #served(mesh: string): Promise<ServedMesh | undefined> {
     const known = this.#meshes.get(mesh)
     if (!this.#home.isShared) return known
-    if ((await this.#home.meshes()).includes(mesh)) return known ?? this.#openMesh(mesh)
+    const isThere = (await this.#home.meshes()).includes(mesh)
+    if (isThere && known?.isGone !== true) return known ?? this.#openMesh(mesh)
     this.#meshes.delete(mesh)
     await known?.close()
-    return undefined
+    // Removed, and registered again.
+    return isThere ? this.#openMesh(mesh) : undefined
   }
 
   #accept(link: Link, claim: Claim, registrar: Registrar): LinkHandler {

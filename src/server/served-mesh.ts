@@ -92,6 +92,11 @@ export class ServedMesh {
     return this.#failure
   }
 
+  /** Another process has removed it. */
+  get isGone(): boolean {
+    return this.#failure?.code === 'SERVER_UNKNOWN_MESH'
+  }
+
   get runtime(): MeshRuntime | undefined {
     return this.#runtime
   }
@@ -180,6 +185,7 @@ export class ServedMesh {
 
   async #open(membership?: ServerMembership): Promise<void> {
     const { home, log, mesh } = this.#options
+    if (membership !== undefined) await home.addMesh(mesh)
     const shelf = await home.openMesh(mesh, (damage) => this.#runtime?.damaged(damage))
     const { store, shared } = shelf
     this.#store = store
@@ -277,7 +283,8 @@ export class ServedMesh {
     if (this.#recovering !== undefined || this.#isStopping) return
     this.#recovering = (async () => {
       await this.#close().catch(() => {})
-      while (!this.#isStopping && this.#failure !== undefined) {
+      // One that another process has removed does not come back by itself.
+      while (!this.#isStopping && this.#failure !== undefined && !this.isGone) {
         await Promise.race([delay(reopenEveryMs, undefined, { ref: false }), this.#stopped.promise])
         if (!this.#isStopping) await this.#reopen()
       }

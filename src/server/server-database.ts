@@ -130,8 +130,11 @@ export class ServerDatabase implements ServerHome {
     return this.#tables.meshes()
   }
 
+  addMesh(mesh: string): Promise<void> {
+    return this.#tables.addMesh(mesh)
+  }
+
   async openMesh(mesh: string, onDamage: (damage: Damage) => void): Promise<MeshShelf> {
-    await this.#tables.addMesh(mesh)
     const { storeKey } = this.secrets
     const store = await openPostgresStore({ database: this.#database, mesh, storeKey, onDamage })
     const sent = new SharedSentBytes({ tables: this.#tables, mesh, timers: systemTimers })

@@ -113,6 +113,11 @@ export class ServerDirectory implements ServerHome {
     return this.#channelSecrets
   }
 
+  /** Its directory is made when it is opened. */
+  addMesh(): Promise<void> {
+    return Promise.resolve()
+  }
+
   async openMesh(mesh: string, onDamage: (damage: Damage) => void): Promise<MeshShelf> {
     const { storeKey } = this.secrets
     const store = await openLevelStore({ location: this.meshDirectory(mesh), storeKey, onDamage })

@@ -35,10 +35,13 @@ export interface ServerHome {
   /** Ids of the meshes that are registered. */
   meshes(): Promise<string[]>
 
+  /** Makes room for a mesh, where there is none yet. Durable when it resolves. */
+  addMesh(mesh: string): Promise<void>
+
   /**
-   * Opens the store of a mesh; what is not there yet is made.
+   * Opens the store of a mesh.
    *
-   * @throws HavenError of the store
+   * @throws HavenError of the store; `SERVER_UNKNOWN_MESH` where processes share the home and one has removed it
    */
   openMesh(mesh: string, onDamage: (damage: Damage) => void): Promise<MeshShelf>
 

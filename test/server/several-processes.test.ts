@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { FeedChain } from '../../src/feed/chain.ts'
+import { withControl } from '../../src/server/reach-server.ts'
 import { connect, TestMesh, until } from '../device/support/test-device.ts'
 import type { TestDevice } from '../device/support/test-device.ts'
 import { noPostgres, PostgresServer } from '../support/postgres.ts'
@@ -160,6 +161,28 @@ describe.skipIf(noPostgres !== undefined)('several processes of one server', () 
     const { all, once } = await commitsIn(url)
     expect(once).toBe(all)
     expect(all).toBe(mesh.founder.runtime.replica.commits)
+  })
+
+  test('leave a mesh that was removed, and take it in again', async () => {
+    const { servers, url } = await serversOnOne(2)
+    const [one, two] = servers as [TestServer, TestServer]
+    const mesh = await TestMesh.found()
+    await register(mesh.founder, one)
+    const link = await bridged(mesh.founder, two)
+    await until(() => holdsAllOf(two, mesh.founder))
+    await withControl({ postgres: url }, (control) => control.remove(mesh.mesh))
+    await mesh.founder.set('a', { x: '1' })
+    await until(() => link.reasons.length === 1, 20_000)
+    for (const server of servers)
+      await expect(bridged(mesh.founder, server)).rejects.toMatchObject({
+        code: 'SERVER_UNKNOWN_MESH',
+      })
+    expect(await commitsIn(url)).toEqual({ all: 0, once: 0 })
+    for (const { server } of servers)
+      expect((await fetch(`${server.address}/readyz`)).status).toBe(200)
+    await register(mesh.founder, two)
+    await bridged(mesh.founder, one)
+    await until(() => holdsAllOf(one, mesh.founder))
   })
 
   test('keep chains that follow from all their commits', async () => {

@@ -151,6 +151,7 @@ class Restoring {
       case 'mesh':
         await this.end()
         this.#rows = item.rows
+        await this.#home.addMesh(item.rows.mesh)
         this.#store = (await this.#home.openMesh(item.rows.mesh, () => {})).store
         return
       case 'feed':
