@@ -34,7 +34,9 @@ export function lostAfter(
     const missing = uncovered(entries, current)
     if (missing.length === 0) continue
     feeds.set(feed, entries)
-    for (const entry of missing) commits += lacking(entry, current)
+    // Who makes seqs up gets no sum that can't be written down.
+    for (const entry of missing)
+      commits = Math.min(commits + lacking(entry, current), Number.MAX_SAFE_INTEGER)
   }
   if (feeds.size === 0) return undefined
   return { sinceMs: before?.sinceMs ?? timeMs, feeds, commits }

@@ -64,6 +64,18 @@ describe('what a later claim lacks', () => {
   })
 })
 
+it('made-up seqs do no harm', () => {
+  const { book, tell } = bookOf()
+  const most = Number.MAX_SAFE_INTEGER
+  tell(clock(`a${most}`, `b${most}`), 10_000, -1)
+  tell(empty, 20_000, -1)
+  const again = bookOf()
+  again.book.restoreEntry(server, book.encodeEntry(server)!, (each) =>
+    decodeAnnouncement(each, mesh),
+  )
+  expect(again.lost()).toMatchObject({ commits: most, sinceMs: 20_000 })
+})
+
 describe('a server that claims less than before', () => {
   it('is noticed by its announcements, until it has everything again', () => {
     const { announce, lost } = bookOf()
