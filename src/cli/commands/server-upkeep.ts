@@ -10,6 +10,7 @@ import { type Cli, globalsOf, print } from '../cli.ts'
 import { PrintedFailure, usage } from '../failure.ts'
 import { momentText } from '../moment-text.ts'
 import { dateAndTime } from '../printable.ts'
+import { shellWord } from '../shell-word.ts'
 
 /** What who looks after a server does beside it: its meshes, its backups. */
 export function addServerUpkeep(
@@ -90,11 +91,18 @@ export function addServerUpkeep(
       const { damages } = report
       await print(cli, globalsOf(command, cli), {
         document: reportDocument(report),
-        text: `${madeText(report)} is restored in ${place.dataDir ?? 'the database'}: ${amountText(report)}. Start it with \`haven server\`: devices bring what has come since.${
+        text: `${madeText(report)} is restored in ${place.dataDir ?? 'the database'}: ${amountText(report)}. Start it with \`${startCommand(place)}\`, with the options that it had: devices bring what has come since.${
           damages.length > 0 ? `\nThis was damaged, and is not restored:\n${listed(damages)}` : ''
         }`,
       })
     })
+}
+
+/** Of a database nothing but the option: there may be a password in its URL. */
+function startCommand({ dataDir }: ServerPlace): string {
+  return dataDir === undefined
+    ? 'haven server --postgres …'
+    : `haven server --data ${shellWord(dataDir)}`
 }
 
 /** @throws HavenError `STOPPED`, `USAGE` where nobody can be asked */
