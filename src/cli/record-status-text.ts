@@ -14,7 +14,9 @@ export function recordStatusText(
   return [
     ...section(heldTitle(held.length), held, (holder) => sinceText(holder, nowMs)),
     ...section('Not known to hold it', others, (holder) => lackText(holder, nowMs)),
-    ...(onServer === null ? [] : [onServer ? 'A server holds it.' : 'No server holds it yet.', '']),
+    ...(onServer === null
+      ? []
+      : [onServer ? 'A server holds it.' : 'No server is known to hold it yet.', '']),
     ...section('What others wrote is known', authors, (author) => untilText(author, nowMs)),
     ...(unread === 0
       ? []

@@ -79,7 +79,7 @@ test('get --status says who holds the record, and how fresh it is', async () => 
     '  car        it holds something that is not here yet, as of now',
     '  new        not heard from yet',
     '',
-    'No server holds it yet.',
+    'No server is known to hold it yet.',
     '',
     'What others wrote is known',
     '  pharmacy   until now',
