@@ -15,12 +15,10 @@ import { pause, until } from './until.ts'
 /** In every planted name; no word of any language, so that nobody but us can have written it. */
 export const planted = 'Zxqvwy'
 /** On the server's host. */
-export const serverIp = '10.99.0.1'
+const serverIp = '10.99.0.1'
 export const serverUrl = `http://${serverIp}:8420`
-/** What nobody but the devices may ever see, in the order of what it is: names of records, contents, devices, the mesh. */
-export const secrets = [`Patient/${planted}`, `${planted}family`, `${planted}-`, `${planted}Camp`]
 /** All members see it. */
-export const sharedPatient = `Patient/${planted}-shared`
+const sharedPatient = `Patient/${planted}-shared`
 
 const serverHost = 7
 const schema = {
@@ -61,7 +59,7 @@ export interface FarServer {
 }
 
 /** A slow cable from a device to the server; it is out at first. */
-export class Uplink {
+class Uplink {
   readonly #network: NamespaceNetwork
   readonly #host: number
   readonly #segment: number

@@ -9,7 +9,7 @@ import { openLevelStore } from '../../src/store/level-store.ts'
 import type { CommitStore } from '../../src/feed/commit-store.ts'
 import type { CampDevice } from './camp.ts'
 
-export interface StoredCommits {
+interface StoredCommits {
   /** `feed/seq/id` of each commit, as often as it is there. */
   readonly places: string[]
   readonly bytes: number
@@ -20,7 +20,7 @@ export interface ServedCommits extends StoredCommits {
   readonly counted: number
 }
 
-export async function commitsOfDevice(dataDir: string): Promise<StoredCommits> {
+async function commitsOfDevice(dataDir: string): Promise<StoredCommits> {
   const directory = await prepareDataDirectory(dataDir)
   const keystore = await openKeystore(directory.keysFile)
   const store = await openLevelStore({
