@@ -254,11 +254,6 @@ function incarnationChange(incarnation: Incarnation): StoreChange {
   return { kind: 'meta', name: incarnationName, value: encodeIncarnation(incarnation) }
 }
 
-/** What a store begins with that several processes will work on. */
-export function firstIncarnation(random: Random): StoreChange {
-  return incarnationChange({ id: bytesToHex(random.bytes(16)), generation: 0, previous: '' })
-}
-
 /** What a store goes on with that was put back from a backup. @param row - what the backup says */
 export function incarnationAfter(row: Uint8Array, random: Random): StoreChange {
   const { id, generation } = decodeIncarnation(row)

@@ -38,6 +38,8 @@ export interface ServerOptions {
   /** Where devices reach it, if not where it listens. */
   readonly publicUrl?: string | undefined
   readonly quota: QuotaLimits
+  /** How long a mesh is kept of which nothing arrives; default: for ever. */
+  readonly retainMs?: number | undefined
   /** Where its numbers can be read; default: nowhere. */
   readonly metrics?: { readonly host: string; readonly port: number } | undefined
   readonly log: ServerLog
@@ -190,6 +192,18 @@ export class HavenServer {
     })
   }
 
+  /** Nothing has arrived of a mesh for so long. */
+  #isIdle(mesh: string, idleMs: number): void {
+    const { retainMs, log } = this.#options
+    if (retainMs === undefined || idleMs < retainMs) return
+    const message = 'Nothing has arrived of a mesh for as long as it is to be kept: it is removed.'
+    log({ level: 'warn', code: 'SERVER_UNKNOWN_MESH', message, mesh })
+    this.#remove(mesh).catch((cause: unknown) => {
+      const failed = 'A mesh that is not to be kept longer could not be removed.'
+      log({ level: 'error', code: 'STORE_FAILED', message: failed, mesh, cause })
+    })
+  }
+
   /** Meshes, or all that there is, that can't be served just now. */
   async #failing(): Promise<number> {
     if (!(await this.#home.isReachable())) return Math.max(1, this.#meshes.size)
@@ -216,7 +230,8 @@ export class HavenServer {
     return this.#opening.run(async () => {
       const known = this.#meshes.get(mesh)
       if (known !== undefined) return known
-      const opened = await ServedMesh.open({ mesh, home: this.#home, quota, log }, membership)
+      const idle = (idleMs: number): void => this.#isIdle(mesh, idleMs)
+      const opened = await ServedMesh.open({ mesh, home: this.#home, quota, idle, log }, membership)
       this.#meshes.set(mesh, opened)
       return opened
     })

@@ -17,6 +17,7 @@ import type { Certificate } from '../identity/certificate.ts'
 import type { MeshStore } from '../store/mesh-store.ts'
 import type { Link, LinkHandler } from '../sync/link.ts'
 import { Contacts } from './contacts.ts'
+import { IdleWatch } from './idle-watch.ts'
 import { Quota } from './quota.ts'
 import type { QuotaLimits } from './quota.ts'
 import type { SentBytes } from './sent-bytes.ts'
@@ -30,6 +31,8 @@ export interface ServedMeshOptions {
   readonly mesh: string
   readonly home: ServerHome
   readonly quota: QuotaLimits
+  /** Told now and then how long nothing has arrived. */
+  readonly idle?: ((idleMs: number) => void) | undefined
   readonly log: ServerLog
 }
 
@@ -54,6 +57,7 @@ export class ServedMesh {
   #usage: MeshUsage | undefined
   #sent: SentBytes | undefined
   #contacts: Contacts | undefined
+  #idleWatch: IdleWatch | undefined
   readonly #quota: Quota
   #receivedBytes = 0
   #cancelTomorrow: () => void = () => {}
@@ -216,6 +220,7 @@ export class ServedMesh {
         log: (level, code, message, details) => log({ level, code, message, ...details, mesh }),
       })
       this.#failure = store.failure
+      this.#watchIdle(store)
       if (shared !== undefined) this.#lookAround()
     } catch (error) {
       await this.#close()
@@ -225,6 +230,7 @@ export class ServedMesh {
 
   async #close(): Promise<void> {
     this.#cancelLook()
+    this.#idleWatch?.close()
     const [runtime, store] = [this.#runtime, this.#store]
     this.#runtime = undefined
     this.#store = undefined
@@ -234,6 +240,18 @@ export class ServedMesh {
     this.#sent = undefined
     this.#contacts = undefined
     await store?.close()
+  }
+
+  #watchIdle(store: MeshStore): void {
+    const { idle } = this.#options
+    if (idle === undefined) return
+    this.#idleWatch = new IdleWatch({
+      store,
+      commits: () => this.#usage?.total.commits ?? 0,
+      clock: systemClock,
+      timers: systemTimers,
+      looked: idle,
+    })
   }
 
   /** What other processes have stored is passed on to who is connected here. */

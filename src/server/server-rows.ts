@@ -9,4 +9,6 @@ export const serverRowNames = {
   sent: `${serverRows}sent/`,
   /** u64, by device: when it was last heard of, in ms since 1970. */
   contact: `${serverRows}contact/`,
+  /** u64 commits · u64: how many there were when there were last more than before, and when that was, in ms since 1970. */
+  arrived: `${serverRows}arrived`,
 } as const

@@ -6,7 +6,7 @@ import { durationText } from '../amounts.ts'
 import { aborted } from '../aborted.ts'
 import { type Cli, globalsOf, print } from '../cli.ts'
 import { dataDirectory } from '../data-dir.ts'
-import { parseTtlMs } from '../duration.ts'
+import { parseDurationMs, parseTtlMs } from '../duration.ts'
 import { usage } from '../failure.ts'
 import { deviceLog } from '../log.ts'
 import { parseBytes } from '../size.ts'
@@ -22,6 +22,7 @@ interface Options {
   publicUrl?: string
   meshQuota: string
   deviceQuota: string
+  retain?: string
   metrics?: string
 }
 
@@ -38,6 +39,10 @@ export function addServer(program: Command, cli: Cli): void {
     .option('--tls-key <file>', 'its key')
     .option('--public-url <url>', 'where devices reach it, if not where it listens')
     .option('--mesh-quota <size>', 'how much one mesh may have here', '20GB')
+    .option(
+      '--retain <duration>',
+      'remove a mesh of which nothing has arrived for so long, such as 400d (default: never)',
+    )
     .option('--metrics <host:port>', 'where to offer numbers at /metrics (default: nowhere)')
     .option('--device-quota <size>', 'how much one device may send in a day', '5GB')
     .action(async (options: Options, command: Command) => {
@@ -53,6 +58,7 @@ export function addServer(program: Command, cli: Cli): void {
           meshBytes: parseBytes(options.meshQuota),
           deviceBytesPerDay: parseBytes(options.deviceQuota),
         },
+        retainMs: options.retain === undefined ? undefined : parseDurationMs(options.retain),
         metrics: options.metrics === undefined ? undefined : parseListen(options.metrics),
         log: deviceLog(cli),
       })
