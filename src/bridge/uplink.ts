@@ -47,6 +47,8 @@ export interface UplinkOptions {
   readonly startAsking: StartAsking
   /** Counts what is carried, by whichever way. */
   readonly meter?: LinkMeter | undefined
+  /** The server has said that it carries nothing of this mesh. */
+  readonly disowned?: () => void
   readonly log: (event: string, details: Record<string, unknown>) => void
 }
 
@@ -143,6 +145,7 @@ export class Uplink {
       } catch (error) {
         if (!isHavenError(error)) throw error
         problem = error
+        if (error.code === 'SERVER_UNKNOWN_MESH') this.#options.disowned?.()
         this.#options.log('no server', { address, error: error.code })
       }
     }

@@ -353,7 +353,7 @@ export class Bridging {
 
   /** Facts, rights or what a person said are other than before: uplinks come and go. */
   readonly #renew = (): void => {
-    const { runtime, random, log } = this.#options
+    const { runtime, clock, random, log } = this.#options
     const { control, driver } = runtime
     const isBridge =
       this.#isUp && this.#mayBridge && !this.#settings.paused && this.#costs.state !== 'used'
@@ -380,6 +380,10 @@ export class Bridging {
         meter: this.#costs.meter,
         accept: driver.accept,
         startAsking: (options) => askerOver(driver, options),
+        disowned: () => {
+          driver.engine.holdsNothing(device, clock.nowMs())
+          driver.pump()
+        },
         log,
       })
       this.#uplinks.set(device, uplink)

@@ -474,6 +474,15 @@ export class SyncEngine {
     return this.#announcer.create(nowMs)
   }
 
+  /** A device has let this one know that it holds nothing (any more), whatever it has announced. */
+  holdsNothing(device: string, nowMs: number): void {
+    const number = this.book.entries.get(device)?.announcement?.number
+    if (number === undefined || this.sessionWith(device) !== undefined) return
+    this.book.learnedDirectly(device, new Map(), nowMs, number)
+    this.#remember(device)
+    this.#settle(nowMs)
+  }
+
   /** What another process remembers of a device. */
   heardElsewhere(device: string, bytes: Uint8Array, nowMs: number): void {
     const isNews = this.book.mergeEntry(device, bytes, (announcement) =>

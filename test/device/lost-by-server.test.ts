@@ -3,6 +3,7 @@ import { expect, onTestFinished, test, vi } from 'vitest'
 import { encodeServerInvitation } from '../../src/bridge/server-invitation.ts'
 import { Bridging } from '../../src/device/bridging.ts'
 import { systemRandom } from '../../src/device/system.ts'
+import { withControl } from '../../src/server/reach-server.ts'
 import { TestServer } from '../server/support.ts'
 import { connect, sameClock, TestMesh, until } from './support/test-device.ts'
 import type { TestDevice } from './support/test-device.ts'
@@ -74,4 +75,35 @@ test('a server that was put back to an older state: devices say so, with or with
   await until(isAtServer, 20_000)
   await until(() => bridging.status().servers[0]!.lost === null)
   await until(() => without.notices().length === 0, 20_000)
+})
+
+test('a server that carries nothing of the mesh any more is not counted on, once it has said so', async () => {
+  const server = await TestServer.start()
+  const mesh = await TestMesh.found()
+  const { founder } = mesh
+  const bridging = await Bridging.open({
+    runtime: founder.runtime,
+    clock: { nowMs: () => mesh.nowMs },
+    random: systemRandom,
+    log: () => {},
+  })
+  onTestFinished(() => bridging.close())
+  const { device } = server.server.keys
+  const atServer = () => founder.runtime.peers.status(device)
+  await bridging.add(encodeServerInvitation(await server.invite()))
+  bridging.up({ auto: false })
+  await founder.set('a', { x: '1' })
+  await until(() => {
+    const known = founder.runtime.driver.engine.book.entries.get(device)
+    return known?.announcement?.clockDigest === founder.runtime.replica.digest
+  }, 20_000)
+  await bridging.pause(true)
+  expect(atServer()).toMatchObject({ ahead: 0, state: 'COMPLETE' })
+  await withControl(server.place, (control) => control.remove(mesh.mesh))
+  await bridging.pause(false)
+  const all = founder.runtime.replica.commits
+  await until(() => bridging.status().servers[0]!.problem?.code === 'SERVER_UNKNOWN_MESH', 20_000)
+  expect(atServer()).toMatchObject({ ahead: all, connected: false })
+  expect(atServer().state).not.toBe('COMPLETE')
+  expect(bridging.status().servers[0]).toMatchObject({ ahead: all, behind: 0 })
 })
