@@ -55,6 +55,8 @@ export class SimulatedDevice implements LinkEnd {
   #writing: Promise<void> = Promise.resolve()
   /** What each peer is known to have held by the last frame that came from it: a length of its store's log. */
   readonly told = new Map<string, number>()
+  /** How much this one has told of, by link. */
+  readonly #toldOn = new Map<string, number>()
   /** In which life of this process each link came up. */
   readonly lifeOfLink = new Map<string, number>()
   /** Length of the log when everything was last at rest. */
@@ -258,8 +260,13 @@ export class SimulatedDevice implements LinkEnd {
     }
   }
 
-  sending(frame: Uint8Array): number {
+  sending(frame: Uint8Array, link: string): number {
     if (frame[0] !== helloByte) this.#checkDurable(frame)
+    const session = [...this.sessions()].find((each) => each.link === link)
+    // What it holds and keeps to itself for a while, since bytes are dear, the other side has not been told.
+    if (session !== undefined && session.gathered.unsaid.size > 0)
+      return this.#toldOn.get(link) ?? 0
+    this.#toldOn.set(link, this.settledLog)
     return this.settledLog
   }
 
