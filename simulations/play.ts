@@ -2,6 +2,7 @@
 import { RandomStreams } from './core/random-streams.ts'
 import { setTraps } from './core/traps.ts'
 import { FullRun } from './full/full-run.ts'
+import { modelResult } from './model/play-model.ts'
 import { deliveriesOf } from './results/deliveries.ts'
 import { summaryOf } from './results/run-summary.ts'
 import type { PlayedRun } from './results/write-run.ts'
@@ -22,8 +23,10 @@ export async function play(
   const startedMs = nowMs()
   const undo = setTraps()
   try {
-    const full = await FullRun.start(schedule, streams)
-    const result = await full.play()
+    const result =
+      scenario.fidelity === 'model'
+        ? modelResult(schedule)
+        : await (await FullRun.start(schedule, streams)).play()
     undo()
     const deliveries = deliveriesOf(result.arrivals, schedule.devices.length)
     const summary = summaryOf(result, deliveries)

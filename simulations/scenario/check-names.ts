@@ -54,6 +54,8 @@ export function checkNames(scenario: Scenario): NamedProblem[] {
   for (const [index, { devices = [] }] of scenario.workload.entries())
     for (const [nth, name] of devices.entries())
       knows('device', groups, name, ['workload', index, 'devices', nth])
+  if (scenario.fidelity === 'model' && scenario.faults.length > 0)
+    problems.push({ path: ['faults'], message: 'the model knows no faults: play it in full' })
   for (const [index, { device }] of scenario.faults.entries())
     knows('device', new Set(all), device, ['faults', index, 'device'])
   return problems
