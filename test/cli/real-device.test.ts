@@ -233,6 +233,7 @@ test(
       {
         device,
         name: device.name,
+        site: null,
         connected: true,
         state: 'COMPLETE',
         behind: 0,

@@ -75,7 +75,7 @@ describe('links', () => {
       expect([[...fields], conflicts.size, kept.size]).toEqual([[['name', '"a"']], 0, 0])
       const lines: string[] = []
       for await (const line of device.operations.export(records)) lines.push(line)
-      expect(lines[0]).toBe('{"id":"a","name":"a"}')
+      expect(lines[0]).toBe('{"~record":"records","id":"a","name":"a"}')
     }
     expect(await one.contentHash()).toBe(await other.contentHash())
     expect(await other.kept()).toEqual(await other.recount())
