@@ -177,8 +177,10 @@ class Restoring {
     const links = commits.map(linkOf)
     const { chain, left } = growChain(this.#chain, links, this.#links)
     assert(left.length === 0, 'a commit comes after the one that it follows')
-    // Where the feed has forked, the way back to the fork tells the branches from each other.
-    this.#links = chain.forked ? [...this.#links, ...links] : links.slice(-1)
+    // Where the feed has forked, the way back to the fork tells the branches from each other. Elsewhere the next commit follows the last
+    // one, or the one before it: what lies at one place may be more than a part of the file holds.
+    const known = [...this.#links, ...links]
+    this.#links = chain.forked ? known : known.slice(-2)
     this.#chain = chain
     return chain
   }
