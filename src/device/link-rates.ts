@@ -61,7 +61,8 @@ export class LinkRates {
   /** To be called every second while there is a session with the server. */
   measure(server: string, session: Session): void {
     const measuring = this.#of(server)
-    const inBytes = measuring.session === session ? session.bytes.in - measuring.inBytes : 0
+    // A session may be over what it has to bring before its first second is.
+    const inBytes = session.bytes.in - (measuring.session === session ? measuring.inBytes : 0)
     measuring.session = session
     measuring.inBytes = session.bytes.in
     if (inBytes >= busyBytes) {
