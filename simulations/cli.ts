@@ -1,10 +1,13 @@
 /** The simulator's command line: `haven simulate …`, or `node simulations/run.ts …`. */
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { decodeCase } from './explore/case-file.ts'
 import { explore } from './explore/explore.ts'
 import { playCase } from './explore/play-case.ts'
 import { play } from './play.ts'
+import { aggregate, aggregateCsv } from './results/aggregate.ts'
+import type { Aggregate } from './results/aggregate.ts'
 import type { RunSummary } from './results/run-summary.ts'
 import { writeRun } from './results/write-run.ts'
 import { readScenario } from './scenario/read-scenario.ts'
@@ -70,16 +73,23 @@ function simulatorProgram(io: SimulatorIo): Command {
   program.action(async (file: string, options: RunOptions) => {
     const scenario = readScenario(await textOf(file), { file, set: options.set })
     if (options.json !== true) io.write(`${scenario.name}: ${scenario.question}\n`)
+    const summaries: RunSummary[] = []
     for (let run = 0; run < options.runs; run++) {
       const played = await play(scenario, { seed: options.seed, run, nowMs: () => io.nowMs() })
       if (options.out !== undefined) await writeRun(options.out, played)
       const { summary, traceHash } = played
+      summaries.push(summary)
       io.write(
         options.json === true
           ? `${JSON.stringify({ run, ...summary, traceHash })}\n`
           : `run ${run}: ${summaryText(summary)}, trace ${traceHash.slice(0, 12)}\n`,
       )
     }
+    if (options.runs === 1) return
+    const aggregates = aggregate(summaries)
+    if (options.out !== undefined)
+      await writeFile(join(options.out, 'aggregate.csv'), aggregateCsv(aggregates))
+    if (options.json !== true) io.write(aggregateText(aggregates))
   })
   return program
 }
@@ -146,6 +156,24 @@ function collect(
   const at = text.indexOf('=')
   if (at < 1) throw new InvalidArgumentError('Write it as path=value, such as devices.0.count=10.')
   return [...before, [text.slice(0, at), text.slice(at + 1)]]
+}
+
+/** Means of all runs, with the 95 % intervals of these. */
+function aggregateText(aggregates: readonly Aggregate[]): string {
+  const shown = ['deliveryRatio', 'delayMeanS', 'delayMedianS', 'delayP95S', 'bytesPerDelivery']
+  const lines = aggregates
+    .filter(({ metric }) => shown.includes(metric))
+    .map(({ metric, estimate, without }) => {
+      if (estimate === undefined) return `  ${metric}: in none of the runs`
+      const { mean, low, high } = estimate
+      const missing = without === 0 ? '' : `, not in ${without} of the runs`
+      return `  ${metric}: ${short(mean)} [${short(low)}, ${short(high)}]${missing}`
+    })
+  return `means of all runs, with 95 % intervals:\n${lines.join('\n')}\n`
+}
+
+function short(value: number | undefined): string {
+  return value === undefined ? '–' : String(Number(value.toPrecision(4)))
 }
 
 function summaryText(summary: RunSummary): string {
