@@ -62,6 +62,8 @@ function simulatorProgram(io: SimulatorIo): Command {
   const program = new Command('haven simulate')
     .description('play a scenario with the production code, in virtual time')
     .exitOverride()
+    // `explore` has options of the same names.
+    .enablePositionalOptions()
     .configureOutput({ writeOut: (text) => io.write(text), writeErr: (text) => io.warn(text) })
     .argument('<scenario>', 'a scenario file (YAML)')
     .option('--seed <seed>', 'of chance: the same seed gives the same runs', '1')

@@ -39,7 +39,8 @@ function checkComplete(run: FullRun, device: FullDevice, peer: string): void {
   const other = run.devices.find(({ id }) => id === peer)
   // Of a peer that was stopped or put back meanwhile nobody can know until the link ends.
   if (other?.runtime?.driver.engine.sessionWith(device.id)?.state !== 'open') return
-  if (run.faults.goneBack.has(run.devices.indexOf(other))) return
+  const [index, otherIndex] = [run.devices.indexOf(device), run.devices.indexOf(other)]
+  if (run.faults.goneBack.has(otherIndex) || run.faults.areMisled(index, otherIndex)) return
   for (const chain of device.runtime!.replica.chains()) {
     const there = other.disk.chains.has(chain.feed)
     if (!there)

@@ -18,6 +18,10 @@ export interface FaultsOptions {
 /** A device's disk that was full is looked at again so often. */
 const reopenUs = 5_000_000
 
+function pairOf(a: number, b: number): string {
+  return a < b ? `${a}/${b}` : `${b}/${a}`
+}
+
 type Mangling = Extract<Fault, { kind: 'corrupt' | 'replay' }>
 
 export class Faults {
@@ -25,6 +29,7 @@ export class Faults {
   readonly #mangled = new Map<number, Set<Mangling>>()
   /** What went over a device's links while they are said to be recorded. */
   readonly #recorded = new Map<number, Uint8Array[]>()
+  readonly #misled = new Set<string>()
   readonly #lost = new Set<number>()
   /** Ends of the times for which devices are down. */
   readonly #downUntilUs = new Map<number, number>()
@@ -55,7 +60,13 @@ export class Faults {
       for (const fault of this.#mangled.get(device) ?? [])
         frames = frames.flatMap((each) => this.#mangledBy(fault, each))
     }
+    if (frames.length !== 1 || frames[0] !== frame) this.#misled.add(pairOf(a, b))
     return frames
+  }
+
+  /** Whether two devices have heard of each other, in some conversation, what the other has not said then: who believes it is not to blame. */
+  areMisled(a: number, b: number): boolean {
+    return this.#misled.has(pairOf(a, b))
   }
 
   /** The store of a device takes nothing more: it begins anew as soon as there is room. */

@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { RandomStreams } from '../../simulations/core/random-streams.ts'
 import { decodeCase, encodeCase } from '../../simulations/explore/case-file.ts'
@@ -19,6 +21,13 @@ test('what must hold does, in schedules of chance with all that can go wrong', a
     expect(violation, `case ci-${number}`).toBeUndefined()
   }
 }, 120_000)
+
+const kept = join(import.meta.dirname, 'cases')
+
+test.each(readdirSync(kept))('%s, which failed once, holds', async (file) => {
+  const { seed, schedule } = decodeCase(readFileSync(join(kept, file), 'utf8'))
+  expect((await playCase(schedule, seed)).violation).toBeUndefined()
+})
 
 /** Everybody has met everybody. */
 async function healedRun(): Promise<{ run: FullRun; schedule: Schedule }> {
